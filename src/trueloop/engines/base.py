@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from trueloop.records import Completion, Request
@@ -14,16 +14,21 @@ class Engine(Protocol):
     version: int
     """Optimizer steps that the weights in use have seen."""
 
-    def generate(self, requests: Sequence[Request]) -> AsyncIterator[tuple[str, Completion]]:
+    def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[str, Completion], None]:
         """Yield (request id, completion) as they finish.
 
-        A request that fails by itself comes back with finish "error" or "abort"; a failure of the engine raises
-        `EngineError`.
+        A request that fails by itself comes back with finish "error"; a failure of the engine, and a request that it
+        could never serve, raise `EngineError` at the first step of the iteration, before anything of the call runs.
+        Closing the iterator (`aclose`, or cancelling the task that reads it) aborts what is unfinished: nothing more
+        of the call is delivered.
         """
         ...
 
     async def load_weights(self, source: Mapping[str, Any], version: int) -> None:
-        """Take over the named tensors (Hugging Face names, merged or of the adapter in use) as `version`."""
+        """Take over the named tensors (Hugging Face names of the base model, adapters merged) as `version`.
+
+        All or nothing: a name that is missing or unknown, or a wrong shape, raises `EngineError` and changes nothing.
+        """
         ...
 
     async def logprobs(
@@ -33,5 +38,5 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back what the engine holds.  Calling it twice is harmless."""
+        """Give back what the engine holds.  Calling it twice is harmless; whoever still waits gets `EngineError`."""
         ...

@@ -1,0 +1,1 @@
+"""Every formula, once: pure functions, tensors in, tensors out.  No config, no logging, no model."""

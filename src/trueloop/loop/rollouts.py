@@ -1,0 +1,132 @@
+"""From tickets to scored groups: prompt, generate, score, in rounds where the sampling adapts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from trueloop.engines.base import Engine
+from trueloop.errors import EngineError
+from trueloop.loop.flow import Adaptive, Samples
+from trueloop.records import Group, Problem, Request, Rollout, Sampling, Score, derive_seed, to_rollout
+from trueloop.tasks.source import Ticket
+
+Grade = Callable[[Problem, str, int], Awaitable[Score]]
+Encode = Callable[[Problem, int], tuple[int, ...]]
+Decode = Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a ticket: a group of scored rollouts, or the reason why there is none.
+
+    `partial` holds the rollouts of a failed ticket, which are stored and never trained on.
+    """
+
+    ticket: Ticket
+    group: Group
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A ticket whose group is being sampled."""
+
+    ticket: Ticket
+    prompt: tuple[int, ...]
+    rollouts: list[Rollout] = field(default_factory=list)
+    failure: str | None = None
+
+    def wants(self, samples: Samples) -> int:
+        """How many further completions this group asks for now."""
+        if self.failure is not None:
+            return 0
+        if samples.kind == "fixed":
+            return samples.n - len(self.rollouts)
+        return 0 if _satisfied(self.rollouts, samples) else min(samples.chunk, samples.max_samples - len(self.rollouts))
+
+    def outcome(self) -> Outcome:
+        rollouts = tuple(sorted(self.rollouts, key=lambda r: int(r.id.rsplit("/", 1)[1])))
+        return Outcome(
+            ticket=self.ticket, group=Group(problem=self.ticket.problem, rollouts=rollouts), failure=self.failure
+        )
+
+
+def _satisfied(rollouts: Sequence[Rollout], samples: Adaptive) -> bool:
+    passed = sum(1 for r in rollouts if r.score is not None and r.score.passed)
+    return len(rollouts) >= samples.max_samples or (
+        passed >= samples.successes and len(rollouts) - passed >= samples.failures
+    )
+
+
+class Producer:
+    """Turns tickets into outcomes.
+
+    The tickets of one call go through the engine together, round by round, so that what is in a batch depends on the
+    tickets alone and not on timing: the same call repeats bit by bit.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        encode: Encode,
+        decode: Decode,
+        grade: Grade,
+        samples: Samples,
+        sampling: Callable[[Problem], Sampling],
+        seed: int,
+    ) -> None:
+        self.engine, self.encode, self.decode, self.grade = engine, encode, decode, grade
+        self.samples, self.sampling, self.seed = samples, sampling, seed
+
+    async def produce(self, tickets: Sequence[Ticket], step: int) -> list[Outcome]:
+        """One outcome per ticket, in order.  `step` is the optimizer step that schedules (shots, leniency) read."""
+        drafts = [_Draft(ticket=t, prompt=self.encode(t.problem, step)) for t in tickets]
+        while any(d.wants(self.samples) for d in drafts):
+            await self._round(drafts, step)
+        return [d.outcome() for d in drafts]
+
+    def prompt_text(self, group: Group) -> str:
+        """The prompt of a group as the model read it, template included; empty where nothing was sampled."""
+        if not group.rollouts:
+            return ""
+        first = group.rollouts[0]
+        return self.decode(first.tokens[: first.loss_mask.index(True)] if True in first.loss_mask else first.tokens)
+
+    async def _round(self, drafts: Sequence[_Draft], step: int) -> None:
+        owners: dict[str, tuple[_Draft, int]] = {}
+        requests = []
+        for draft in drafts:
+            first = len(draft.rollouts)
+            for k in range(first, first + draft.wants(self.samples)):
+                request = self._request(draft, k)
+                owners[request.id] = (draft, k)
+                requests.append(request)
+        scoring = []
+        try:
+            async for request_id, completion in self.engine.generate(requests):
+                draft, k = owners.pop(request_id)
+                rollout = to_rollout(draft.ticket.problem, k, draft.prompt, completion, epoch=draft.ticket.epoch)
+                scoring.append(asyncio.create_task(self._score(draft, rollout, step)))
+        except EngineError as error:
+            for draft, _ in owners.values():
+                draft.failure = draft.failure or f"engine: {error}"
+            owners.clear()
+        for draft, k in owners.values():
+            draft.failure = draft.failure or f"engine: no completion for sample {k}"
+        await asyncio.gather(*scoring)
+
+    def _request(self, draft: _Draft, k: int) -> Request:
+        ticket = draft.ticket
+        seed = derive_seed(self.seed, ticket.problem.id, ticket.epoch, k)
+        sampling = replace(self.sampling(ticket.problem), seed=seed)
+        return Request(id=f"{ticket.problem.id}/{ticket.epoch}/{k}", prompt=draft.prompt, sampling=sampling)
+
+    async def _score(self, draft: _Draft, rollout: Rollout, step: int) -> None:
+        if rollout.finish in ("abort", "error"):
+            draft.failure = draft.failure or f"engine: sample {rollout.id} ended with {rollout.finish!r}"
+        else:
+            rollout = replace(rollout, score=await self.grade(draft.ticket.problem, rollout.text, step))
+        draft.rollouts.append(rollout)

@@ -1,0 +1,137 @@
+"""Supervised fine-tuning on a task's demonstrations.
+
+Departs from what is common elsewhere:
+  1. the loss is the mean over all completion tokens of the step (not of each device or micro-batch)
+  2. the end token is always trained, the prompt never
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from trueloop.config import Resolved
+from trueloop.engines.local import LocalEngine
+from trueloop.formulas.reduce import token_mean
+from trueloop.loop.feed import Offline
+from trueloop.loop.loop import Ending, Loop
+from trueloop.models import Policy
+from trueloop.recipes import wiring
+from trueloop.recipes.losses import Supervised
+from trueloop.records import Sample
+from trueloop.store.run import Run
+from trueloop.tasks.base import Task
+from trueloop.tasks.registry import TaskConfig
+from trueloop.train.batch import Stream
+
+
+class Config(wiring.Common):
+    """Supervised fine-tuning.
+
+    rows_per_step  demonstrations of one optimizer step
+    epochs         passes over them; None: until loop.steps
+    """
+
+    task: TaskConfig
+    split: str = "train"
+    rows_per_step: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)] | None = None
+
+
+def plan(config: Config) -> str:
+    """What a run would do, in words."""
+    task = config.task.build()
+    rows = len(task.demonstrations(config.split))
+    seen = config.loop.steps * config.rows_per_step
+    if config.epochs is not None:
+        seen = min(seen, config.epochs * rows)
+    return (
+        f"SFT on {rows} demonstrations of {task.name}/{config.split}: at most {-(-seen // config.rows_per_step)} steps "
+        f"of {config.rows_per_step} rows, {seen / max(rows, 1):.1f} passes over the data"
+    )
+
+
+def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
+    """Train, or go on with what `out` holds."""
+    ending, found = train(config, resolved, out, resume, title="sft")
+    summary = f"{ending.why}\n{summarize(found)}\nmodel: {last_model(found)}"
+    return wiring.Outcome(ok=True, summary=summary, interrupted=ending.outcome == "interrupted")
+
+
+def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str) -> tuple[Ending, Run]:
+    """As `run`, for recipes that begin with it; the run is closed and may be read."""
+    task = config.task.build()
+    policy = wiring.build_policy(config.model, config.adapter, config.seed)
+    data = wiring.data_of(policy, task, config.split)
+    with wiring.open_run("sft", config, resolved, out, resume, data) as store:
+        ending = asyncio.run(_train(config, task, policy, store, title))
+        wiring.finish(store, ending)
+    return ending, Run.open(out)
+
+
+async def _train(config: Config, task: Task, policy: Policy, store: Run, title: str) -> Ending:
+    samples = wiring.supervised(task, list(task.demonstrations(config.split)), policy)
+    engine = wiring.open_engine(config.engine, policy) if config.guard is not None else None
+
+    async def synced() -> LocalEngine:
+        assert engine is not None
+        await engine.load_weights(policy.engine_weights(), trainer.version)
+        return engine
+
+    with wiring.open_trainer(config, policy) as trainer:
+        loop = Loop(
+            config.loop,
+            run=store,
+            trainer=trainer,
+            feed=Offline(
+                samples, per_step=config.rows_per_step, seed=config.seed, streams=streams, epochs=config.epochs
+            ),
+            title=title,
+            guard=wiring.open_guard(config.guard, synced, task, policy, config.seed),
+            shown=("loss", "grad_norm"),
+        )
+        try:
+            loop.resume()
+            return await loop.go()
+        finally:
+            if engine is not None:
+                await engine.close()
+
+
+def streams(samples: Sequence[Sample], step: int, *, name: str = "sft", coefficient: float = 1.0) -> list[Stream]:
+    """One supervised stream."""
+    loss = Supervised()
+    return [Stream(name=name, samples=samples, loss=loss, reduction=token_mean, coefficient=coefficient)]
+
+
+mixed_in = partial(streams, name="sft_mix")
+
+
+def last_model(run: Run) -> Path | None:
+    """The model directory of the newest checkpoint."""
+    latest = run.checkpoints.latest()
+    return latest.path / "model" if latest is not None else None
+
+
+def summarize(run: Run) -> str:
+    """First and last guard evaluation with their intervals."""
+    rows = run.evaluations()
+    if not rows:
+        return "no guard evaluations"
+    return "\n".join(describe_evaluation(row) for row in ([rows[0], rows[-1]] if len(rows) > 1 else rows))
+
+
+def describe_evaluation(row: dict[str, Any]) -> str:
+    """One line: step, accuracies with intervals, how the answers ended."""
+    parts = [
+        f"{name} {row[name]['mean']:.1%} [{row[name]['low']:.1%}, {row[name]['high']:.1%}]"
+        for name in ("lenient", "strict")
+        if row.get(name) is not None
+    ]
+    cut = f", cut at the limit {row['truncated']:.1%}" if row.get("truncated") else ""
+    return f"step {row['step']:>4}: {', '.join(parts)} on {row['problems']} {row['task']}/{row['split']} problems{cut}"

@@ -1,0 +1,112 @@
+import itertools
+import math
+import statistics
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from trueloop.errors import DataError
+from trueloop.formulas.stats import clustered_mean, pass_at_k, student_quantile, wilson
+
+
+def test_one_value_per_cluster_is_the_ordinary_t_interval():
+    values = [0.2, 0.5, 0.9, 0.4, 0.1]
+    found = clustered_mean(values, range(5))
+    se = statistics.stdev(values) / math.sqrt(5)
+    low, high = scipy_stats.t.interval(0.95, 4, loc=statistics.mean(values), scale=se)
+    assert (found.mean, found.se, found.low, found.high) == pytest.approx((0.42, se, low, high))
+    assert (found.n, found.clusters) == (5, 5)
+
+
+def test_copies_of_a_row_add_no_information():
+    values, prompts = [0.0, 1.0, 1.0, 0.0, 1.0], ["a", "b", "c", "d", "e"]
+    once, copied = clustered_mean(values, prompts), clustered_mean(values * 4, prompts * 4)
+    assert (copied.mean, copied.se, copied.low, copied.high) == pytest.approx((once.mean, once.se, once.low, once.high))
+    naive = clustered_mean(values * 4, range(20))
+    assert naive.se < 0.55 * copied.se
+
+
+def test_standard_error_by_brute_force_with_unequal_clusters():
+    rng = np.random.default_rng(0)
+    prompts = rng.integers(0, 6, size=40)
+    values = rng.random(40) + prompts / 3
+    pairs = itertools.product(range(40), repeat=2)
+    deviation = values - values.mean()
+    total = sum(deviation[i] * deviation[j] for i, j in pairs if prompts[i] == prompts[j])
+    found = clustered_mean(values.tolist(), prompts.tolist(), level=0.9)
+    assert found.se == pytest.approx(math.sqrt(6 / 5 * total) / 40)
+    assert found.high - found.mean == pytest.approx(scipy_stats.t.ppf(0.95, 5) * found.se)
+    assert found.clusters == 6
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    prompts = np.repeat(np.arange(12), 4).tolist()
+    covered = 0
+    for _ in range(1000):
+        values = np.repeat(rng.normal(size=12), 4) + rng.normal(size=48)
+        found = clustered_mean(values.tolist(), prompts)
+        covered += found.low <= 0 <= found.high
+    assert covered / 1000 == pytest.approx(0.95, abs=0.025)
+
+
+def test_a_single_cluster_has_a_mean_and_no_error():
+    found = clustered_mean([1.0, 0.0, 1.0, 1.0], ["p"] * 4)
+    assert (found.mean, found.se, found.low, found.high) == (0.75, None, None, None)
+
+
+@pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0], []), ([1.0], ["a", "b"])])
+def test_values_without_clusters_are_refused(values, clusters):
+    with pytest.raises(DataError, match="one cluster per value"):
+        clustered_mean(values, clusters)
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_pass_at_k_equals_enumeration(n):
+    for correct, k in itertools.product(range(n + 1), range(1, n + 1)):
+        draws = list(itertools.combinations([1] * correct + [0] * (n - correct), k))
+        assert pass_at_k(n, correct, k) == pytest.approx(sum(map(any, draws)) / len(draws), abs=1e-12)
+
+
+def test_pass_at_k_is_unbiased():
+    p, n, k = 0.3, 9, 4
+    expectation = sum(scipy_stats.binom.pmf(c, n, p) * pass_at_k(n, c, k) for c in range(n + 1))
+    assert expectation == pytest.approx(1 - (1 - p) ** k)
+
+
+def test_pass_at_k_of_many_samples():
+    assert pass_at_k(2000, 1, 1000) == pytest.approx(0.5)
+    assert pass_at_k(2000, 0, 1000) == 0.0
+
+
+@pytest.mark.parametrize(("n", "correct", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 4), (3, 1, 0)])
+def test_impossible_counts_are_refused(n, correct, k):
+    with pytest.raises(DataError, match="pass_at_k"):
+        pass_at_k(n, correct, k)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 30), (3, 10), (30, 30), (541, 1319)])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_wilson_equals_scipy(successes, n, level):
+    expected = scipy_stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    assert wilson(successes, n, level=level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (0, 0), (3, 2), (-1, 2)])
+def test_wilson_refuses_impossible_counts(successes, n):
+    with pytest.raises(DataError, match="wilson"):
+        wilson(successes, n)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 8, 30, 1000, 100_000_000])
+@pytest.mark.parametrize("probability", [0.025, 0.5, 0.6, 0.975, 0.9995])
+def test_student_quantile_equals_scipy(df, probability):
+    expected = scipy_stats.t.ppf(probability, df)
+    assert student_quantile(probability, df) == pytest.approx(expected, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize(("probability", "df"), [(0.0, 3), (1.0, 3), (0.5, 0)])
+def test_student_quantile_refuses_what_does_not_exist(probability, df):
+    with pytest.raises(DataError, match="student_quantile"):
+        student_quantile(probability, df)

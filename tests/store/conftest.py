@@ -1,0 +1,163 @@
+"""Runs, groups, full disks and sudden deaths for the tests of the store."""
+
+import os
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from trueloop.records import Completion, Group, Probe, Problem, Score, to_rollout
+from trueloop.store import run as run_module
+from trueloop.store.provenance import Code, Provenance
+from trueloop.store.run import Run
+
+SYSCALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "truncate", "ftruncate")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after it happens, no cleaning up either."""
+
+
+@pytest.fixture
+def killed_at() -> Callable:
+    """`with killed_at(n) as died:` the n-th call that changes or flushes a file never happens, nor any after it.
+
+    A write that is hit leaves half of its bytes.  `died()` tells whether the block got that far.
+    """
+
+    @contextmanager
+    def run(n: int) -> Iterator[Callable[[], bool]]:
+        calls = 0
+        real = {name: getattr(os, name) for name in SYSCALLS}
+
+        def dying(name: str) -> Callable:
+            def call(*args, **kwargs):
+                nonlocal calls
+                calls += 1
+                if calls == n and name == "write":
+                    real["write"](args[0], args[1][: len(args[1]) // 2])
+                if calls >= n:
+                    raise Killed
+                return real[name](*args, **kwargs)
+
+            return call
+
+        with pytest.MonkeyPatch.context() as patch:
+            for name in SYSCALLS:
+                patch.setattr(os, name, dying(name))
+            with suppress(Killed):
+                yield lambda: calls >= n
+
+    return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`small_disk(size, options)` mounts a file system of that size; skips where mounting is not allowed."""
+    mounted = []
+
+    def mount(size: str, options: str = "rw") -> Path:
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size},{options}", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("needs the command `mount`")
+        if done.returncode != 0:
+            pytest.skip("needs the right to mount a small file system")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def same_code(commit: str = "c0ffee", patch: bytes = b"") -> Provenance:
+    code = Code(name="project", root="/p", commit=commit, branch="main", dirty=bool(patch), patch=patch)
+    return Provenance(code=(code,), packages={"a": "1"}, python="3", platform="x", machine={}, argv=())
+
+
+@pytest.fixture(autouse=True)
+def steady_code(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs see this code and not the working tree, which may change while the tests run; call it to change the code."""
+
+    def become(commit: str = "c0ffee", patch: bytes = b"") -> None:
+        monkeypatch.setattr(run_module, "capture", lambda: same_code(commit, patch))
+
+    become()
+    return become
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """`new_run("name", **what to change)` creates a run under the test's directory."""
+    made = []
+
+    def create(name: str = "run", **change) -> Run:
+        given = {
+            "recipe": "rlvr",
+            "config": {"optim": {"lr": 1e-5}, "steps": 10},
+            "difference": {"optim.lr": (1e-6, 1e-5)},
+            "seed": 7,
+            "data": {"gsm8k/train": "aa11", "template": "bb22"},
+        }
+        run = Run.create(tmp_path / name, **(given | change))
+        made.append(run)
+        return run
+
+    yield create
+    for run in made:
+        run.close()
+
+
+@pytest.fixture
+def resume() -> Callable[..., Run]:
+    """`resume(path, **what to change)` with what `new_run` was given."""
+
+    def call(path: Path, **change) -> Run:
+        config = {"optim": {"lr": 1e-5}, "steps": 10}
+        data = {"gsm8k/train": "aa11", "template": "bb22"}
+        return Run.resume(path, **({"config": config, "data": data} | change))
+
+    return call
+
+
+@pytest.fixture
+def make_group() -> Callable[..., Group]:
+    """`make_group(i)`: two scored rollouts of problem i, with a probe, an audit value and one truncated draw."""
+
+    def make(i: int, *, epoch: int = 0, tokens: int = 5, advantages: tuple[float, float] | None = (0.5, -0.5)) -> Group:
+        draw = random.Random(i)
+        problem = Problem.create(prompt=f"{i} + 1?", target=i + 1, task="sums", split="train")
+        rollouts = []
+        for k in range(2):
+            logprobs = tuple(-draw.randrange(1, 64) / 32 for _ in range(tokens))
+            completion = Completion(
+                tokens=tuple(draw.randrange(100) for _ in range(tokens)),
+                logprobs=logprobs,
+                scores=logprobs if k == 0 else tuple(x - 0.25 for x in logprobs),
+                finish="stop",
+                stop="</s>",
+                version=i,
+                text=f"naïve {i + k}",
+            )
+            rollout = to_rollout(problem, k, (1, 2, 3), completion, epoch=epoch)
+            score = Score(
+                status="scored",
+                reward=float(k),
+                passed=k == 1,
+                answer=str(i + k),
+                why="equal",
+                parts={"strict": 1.0},
+                audit={"exploited": 0.25},
+            )
+            rollouts.append(replace(rollout, score=score, probes=(Probe(name="belief", position=4, value=0.75),)))
+        return Group(problem=problem, rollouts=tuple(rollouts), advantages=advantages)
+
+    return make

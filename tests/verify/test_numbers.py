@@ -1,0 +1,195 @@
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trueloop.verify.numbers import (
+    FORMATS,
+    LONGEST,
+    declared_first,
+    extract,
+    find_numbers,
+    grade_number,
+    parse_number,
+    same_number,
+)
+
+ALL = declared_first("answer_is", ("answer_is", "hash", "boxed", "answer_colon"))
+integers = st.integers(-(10**12), 10**12)
+words = st.text(alphabet="abcdefghijklmnopqrstuvwyz ,;!?\n", max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("18", 18),
+        ("18.0", 18),
+        ("18.", 18),
+        (" $1,000 ", 1000),
+        ("\\$5", 5),
+        ("50%", 50),
+        ("-3", -3),
+        ("\u22123", -3),
+        ("-$3", -3),
+        ("$-3", -3),
+        ("+7", 7),
+        (".5", Fraction(1, 2)),
+        ("3/4", Fraction(3, 4)),
+        ("-6/4", Fraction(-3, 2)),
+        ("0.1", Fraction(1, 10)),
+        ("1.5e3", 1500),
+        ("1{,}000", 1000),
+        ("$ 5", 5),
+        ("12.5 \\%.", Fraction(25, 2)),
+        ("1\u202f000", 1000),
+    ],
+)
+def test_parse_number_reads_what_is_one_number(text, value):
+    assert parse_number(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", ".", "$", "18 eggs", "18 5", "1,2", "1 000", "1/0", "1-2", "--3", "x", "1e999", "9" * (LONGEST + 1)],
+)
+def test_parse_number_refuses_what_is_not(text):
+    assert parse_number(text) is None
+
+
+def test_values_are_exact_and_not_floats():
+    assert not same_number("0.1", "0.1000000000000000055511151231257827")
+    assert not same_number("10000000000000001", "10000000000000000")
+    assert same_number("18.0", "18")
+    assert not same_number("-3", "3")
+    assert not same_number("x", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("5-3", ["5", "3"]),
+        ("x = -3", ["-3"]),
+        ("x = - 3", ["-3"]),
+        ("negative 3", ["-3"]),
+        ("10-15", ["10", "15"]),
+        ("covid-19", ["19"]),
+        ("a total--18", ["18"]),
+        ("Rs.500", ["500"]),
+        ("1,2345", ["1", "2345"]),
+        ("1,234,567.", ["1,234,567"]),
+        ("costs $18 and then $5", ["$18", "$5"]),
+        ("1, 2 and 3.", ["1", "2", "3"]),
+        ("", []),
+    ],
+)
+def test_find_numbers(text, numbers):
+    assert find_numbers(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "flexible", "last"),
+    [
+        ("The answer is 18.", "18", "18", "18"),
+        ("so 3. The answer is 18. Check: 9 + 9", "18", "18", "9"),
+        ("The answer is 17. Wait. The answer is 18.", "18", "18", "18"),
+        ("The final answer is: **$1,000**", "$1,000", "$1,000", "$1,000"),
+        ("The answer is -3.", "-3", "-3", "-3"),
+        ("#### 18", None, "18", "18"),
+        ("it is \\boxed{\\$18}", None, "\\$18", "\\$18"),
+        ("**Answer:** 18 dollars", None, "18", "18"),
+        ("so 18", None, None, "18"),
+        ("The answer is 9 * 2 = 18", None, None, "18"),
+        ("The answer is 5 hours * $3 = $15", None, None, "$15"),
+        ("The answer is 12", "12", "12", "12"),
+        ("The answer is twelve", None, None, None),
+        ("", None, None, None),
+    ],
+)
+def test_each_mode_reads_its_own(text, strict, flexible, last):
+    assert extract(text, "strict", ALL) == strict
+    assert extract(text, "flexible", ALL) == flexible
+    assert extract(text, "last_number", ALL) == last
+    assert extract(text, "any", ALL) == (last if flexible is None else flexible)
+
+
+def test_equals_counts_only_at_the_end():
+    equals = [FORMATS["equals"]]
+    assert extract("7+8=15, 3+4+1=8. = 85", "strict", equals) == "85"
+    assert extract("= 85 and so on", "strict", equals) is None
+    assert extract("7+8=15", "strict", equals) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "lenient"),
+    [
+        ("The answer is 18.", 1.0, 1.0),
+        ("#### 18.00", 0.0, 1.0),
+        ("so it is 18", 0.0, 1.0),
+        ("The answer is 19.", 0.0, 0.0),
+        ("The answer is -18.", 0.0, 0.0),
+        ("18 eggs. The answer is 19.", 0.0, 0.0),
+        ("", 0.0, 0.0),
+        ("none", 0.0, 0.0),
+    ],
+)
+def test_grade_number_gives_both_readings_and_the_weighted_reward(text, strict, lenient):
+    for leniency in (0.0, 0.25, 1.0):
+        score = grade_number("18", text, ALL, leniency)
+        assert score.parts == {"strict": strict, "lenient": lenient}
+        assert score.reward == strict + leniency * (lenient - strict)
+        assert score.passed is (lenient == 1.0)
+
+
+def test_a_target_that_is_no_number_is_the_rows_fault():
+    score = grade_number("eighteen", "The answer is 18.", ALL)
+    assert (score.status, score.reward, score.passed) == ("unscorable", None, None)
+    assert "'eighteen'" in score.why
+
+
+def test_the_reason_names_what_was_read():
+    assert grade_number("18", "The answer is 19.", ALL).why == "wrong: read 19"
+    assert grade_number("18", "so 18", ALL).why == "right, but not in the format 'answer_is'"
+    assert grade_number("18", "", ALL).why == "no number found"
+
+
+@settings(deadline=None)
+@given(integers, st.sampled_from(sorted(FORMATS)), words)
+def test_every_format_reads_what_it_writes(value, name, before):
+    text = f"{before}. {FORMATS[name].write(f'{value:,}')}"
+    assert parse_number(extract(text, "strict", [FORMATS[name]]) or "") == value
+
+
+@settings(deadline=None)
+@given(integers, integers, words)
+def test_only_the_value_itself_is_right(target, other, before):
+    text = f"{before}. The answer is {other}."
+    assert grade_number(str(target), text, ALL).passed is (target == other)
+    assert grade_number(str(target), f"{before}. The answer is {target}.", ALL).parts["strict"] == 1.0
+    assert grade_number(str(-target), f"{before}. The answer is {target}.", ALL).passed is (target == 0)
+    assert grade_number(str(target + 1), f"{before} {target}", ALL).passed is False
+
+
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_no_text_breaks_a_mode(text):
+    for mode in ("strict", "flexible", "last_number", "any"):
+        literal = extract(text, mode, list(FORMATS.values()))
+        assert literal is None or parse_number(literal) is not None or "/" in literal or len(literal) > LONGEST
+    assert grade_number("18", text, ALL).status == "scored"
+
+
+@settings(deadline=None)
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**6), max_value=10**6))
+def test_a_written_decimal_is_parsed_exactly(value):
+    assert parse_number(f"{value:f}") == Fraction(value)
+
+
+@pytest.mark.parametrize(
+    "babble", ["9", "1,", "-", "The answer is ", "= ", "#### ", "1,000", "$", "\\boxed{", "1/", "= -"]
+)
+def test_babble_is_read_in_linear_time(babble):
+    started = time.process_time()
+    extract(babble * (200_000 // len(babble)), "any", list(FORMATS.values()))
+    assert time.process_time() - started < 3.0
