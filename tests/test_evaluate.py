@@ -120,6 +120,21 @@ def test_pass_at_k_is_the_unbiased_estimate():
     assert result.strict.mean == 0.0
 
 
+def test_pass_at_k_leaves_out_problems_whose_samples_were_not_all_scored():
+    def reply(prompt, k):
+        return None if k == 0 and value(prompt) < 10 else said(f"so {value(prompt)}" if value(prompt) < 14 else "so 1")
+
+    result, _ = run(reply, samples=2)
+    assert result.pass_at_k == {1: 0.4, 2: 0.4}
+    assert (result.scored, result.lenient.mean) == (15, pytest.approx(9 / 15))
+
+
+def test_samples_that_all_agree_are_as_sure_as_their_problems_are_many():
+    result, _ = run(lambda prompt, k: said(f"so {value(prompt)}"), samples=4)
+    assert result.lenient.low == pytest.approx(0.7225, abs=1e-4) and result.lenient.n == 40
+    assert result.strict.high == pytest.approx(1 - 0.7225, abs=1e-4)
+
+
 def test_what_was_not_scored_is_counted_and_never_wrong():
     def reply(prompt, k):
         by_value = {20: None, 22: said("so 22", "abort"), 24: said("so 24", "error")}

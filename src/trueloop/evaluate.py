@@ -96,7 +96,7 @@ async def evaluate(
 
     The problems come in an order that depends on their content alone, so equal `n` means equal rows; each draw has a
     seed of its own from `seed`, the problem and the sample's number.  `sampling` is task.sampling(...), greedy or not.
-    Raises `DataError` for stops or limits that are not the task's, several greedy samples, a prompt that cannot be
+    Raises `DataError` for stops that are not the task's, several greedy samples, a prompt that cannot be
     made, and a verifier with too many errors; `EngineError` passes through.
     """
     _require_comparable(task, sampling, samples)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from helpers import char_tokenizer
 from transformers import PreTrainedModel
 
+from helpers import char_tokenizer
 from trueloop.engines.local import LocalEngine
 from trueloop.records import Completion, Request
 

@@ -1,8 +1,8 @@
 import random
 
 import torch
-from helpers import tiny_policy
 
+from helpers import tiny_policy
 from trueloop.engines.decoder import disagreement, pad, survivors
 from trueloop.engines.dense import DenseDecoder
 from trueloop.engines.lora import Adapters

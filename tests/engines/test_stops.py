@@ -1,13 +1,16 @@
 import random
 
 import pytest
-from helpers import char_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from helpers import char_tokenizer
 from trueloop.engines.stops import StopFinder
 
-CORPUS = ["Question: où est 日本? Answer: là-bas.\n\nQuestion: 🙂🙃?\nAnswer: naïve café 🙂.\n", "the cat, the hat. "] * 20
+CORPUS = [
+    "Question: où est 日本? Answer: là-bas.\n\nQuestion: 🙂🙃?\nAnswer: naïve café 🙂.\n",
+    "the cat, the hat. ",
+] * 20
 
 
 def byte_level() -> PreTrainedTokenizerFast:

@@ -24,7 +24,10 @@ def test_a_sync_interval_beyond_the_staleness_starves_and_is_refused_with_both_w
 
 def test_all_faults_of_a_flow_are_named_at_once() -> None:
     bad = flow(
-        sync_every=3, max_reads=5, drop_zero_variance=True, samples=Adaptive(successes=4, failures=4, chunk=2, max_samples=6)
+        sync_every=3,
+        max_reads=5,
+        drop_zero_variance=True,
+        samples=Adaptive(successes=4, failures=4, chunk=2, max_samples=6),
     )
     with pytest.raises(ConfigError) as error:
         check_flow(bad)
@@ -34,3 +37,8 @@ def test_all_faults_of_a_flow_are_named_at_once() -> None:
 def test_dropping_flat_groups_of_one_sample_could_never_fill_a_step() -> None:
     with pytest.raises(ConfigError, match="drops every group of one sample"):
         check_flow(flow(samples=Fixed(n=1), drop_zero_variance=True))
+
+
+def test_adaptive_sampling_that_asks_for_nothing_samples_nothing_and_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing would be sampled"):
+        check_flow(flow(samples=Adaptive(successes=0, failures=0, chunk=1, max_samples=4)))

@@ -85,6 +85,21 @@ def test_a_kill_at_any_call_leaves_the_old_file_or_the_new_one(tmp_path, killed_
     assert outcomes == {old, b"new"}
 
 
+def test_a_kill_while_a_directory_is_replaced_leaves_the_old_one_the_new_one_or_none(tmp_path, killed_at):
+    seen = set()
+    for n in range(1, 200):
+        path = tmp_path / str(n) / "stage"
+        write_dir(path, {"a": b"1", "b": b"2", "sub/c": b"3"}, fingerprint="old")
+        with killed_at(n) as died:
+            write_dir(path, {"d": b"4"}, fingerprint="new")
+        assert not path.exists() or damage(path) is None
+        seen.add(read_stamp(path).fingerprint if path.exists() else None)
+        if not died():
+            break
+    assert not died()
+    assert seen == {"old", "new", None}
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(
     n=st.integers(1, 45),

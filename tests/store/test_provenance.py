@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 
 import pytest
@@ -71,6 +72,19 @@ def test_the_fingerprint_is_of_the_code_and_not_of_the_moment(project):
     assert code(project).fingerprint == changed
     (project / "sub" / "data.bin").write_bytes(b"\0\1\3")
     assert code(project).fingerprint not in (clean, changed)
+
+
+def test_a_change_in_the_second_of_the_commit_that_keeps_the_size_is_seen(project):
+    then = (10**9, 10**9)
+    git(project, "config", "core.trustctime", "false")
+    os.utime(project / "train.py", then)
+    git(project, "add", ".")
+    (project / "train.py").write_text("lr = 3\n")
+    for path in (project / "train.py", project / ".git" / "index"):
+        os.utime(path, then)
+    assert b"+lr = 3" in code(project).patch
+    (project / "new.py").write_text("")
+    assert b"+lr = 3" in code(project).patch
 
 
 def test_large_files_and_secrets_are_left_out_and_listed(project, monkeypatch):

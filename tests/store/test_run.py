@@ -233,6 +233,7 @@ def test_leftovers_and_torn_lines_go_at_resume(new_run, resume, train):
     run.close()
     (run.path / "rollouts" / ".step-000004.parquet.0.partial").write_text("half")
     (run.path / "checkpoints" / ".step-000004.0.partial").mkdir()
+    (run.path / ".status.json.0.partial").write_text("half")
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
     assert Run.open(run.path).last_step == 3

@@ -55,6 +55,7 @@ def test_a_chat_model_is_asked_for_the_format_and_has_no_stops():
         (" so 32.\n\nQuestion: And 5 tickets?\n40", 0, 1),
         ("Question: how much do they cost?\nThe answer is 32.", 0, 1),
         ("Q: 4 tickets?\nThe answer is 32.", 0, 1),
+        ("\nQuestion: how much do they cost?\nThe answer is 32.", 0, 1),
         (" #### 40", 0, 0),
         ("", 0, 0),
     ],

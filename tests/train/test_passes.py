@@ -29,7 +29,7 @@ from trueloop.train.passes import flat_buffer, merge, summarise
 
 TOKEN_LOSSES = [Sft(), ClippedWithEntropyAndKl(), SequenceRatio(), Distill()]
 EXACT = 3e-5  # of the gradient's norm: the order of float32 sums
-quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_seeds_differ_between_passes_and_repeat():
 
 
 def test_padding_share_is_counted_by_hand():
-    samples = [s for s in groups(1, [1, 1, 1], longest=20)]
+    samples = groups(1, [1, 1, 1], longest=20)
     work = plan([rl(samples)], Limits(budget=10_000, share=True), 0)
     lengths = [len(s.tokens) - 1 for s in samples]
     positions = 3 * max(lengths)

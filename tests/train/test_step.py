@@ -218,7 +218,7 @@ def test_displacing_an_unknown_parameter_is_refused():
 
 
 def test_an_adapter_alone_is_trained():
-    policy = tiny_policy(adapter=LoRA(rank=2, alpha=4.0))
+    policy = tiny_policy(adapter=LoRA(rank=2, alpha=4))
     frozen = {name: p.detach().clone() for name, p in policy.model.named_parameters() if not p.requires_grad}
     trainer = Trainer(policy, Optim(lr=0.01), Batching())
     for _ in range(2):
@@ -229,7 +229,7 @@ def test_an_adapter_alone_is_trained():
 
 
 def test_dropout_repeats_and_depends_on_seed_and_step():
-    adapter = LoRA(rank=2, alpha=4.0, dropout=0.5)
+    adapter = LoRA(rank=2, alpha=4, dropout=0.5)
 
     def losses(seed):
         torch.manual_seed(seed + 100)
@@ -268,7 +268,7 @@ def test_a_model_whose_shared_rows_are_wrong_gets_plain_ones(caplog):
     trainer = Trainer(policy, Optim(lr=0.01), Batching())
     report = trainer.step([rl(samples)])
     assert trainer.shared_prefix_gap > 1e-2
-    assert "differ from plain rows" in trainer.plain_because and "shared prefix" in caplog.text
+    assert "shared and plain rows differ by" in trainer.plain_because and "shared prefix" in caplog.text
     assert report.metrics["positions"].total >= sum(len(s.tokens) - 1 for s in samples)
 
 

@@ -5,7 +5,7 @@ Shapes: R rows, V vocabulary.  Order of truncation: temperature, then top-k, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +55,11 @@ class Draw:
     valid_R: Tensor
 
 
-def uniforms(seed: int, count: int) -> list[float]:
-    """The first `count` uniforms in [0, 1) of a seed: numpy's counter-based Philox, the seed as its key."""
-    return np.random.Generator(np.random.Philox(key=seed % 2**128)).random(count).tolist()
+def uniforms(seed: int) -> Iterator[float]:
+    """The uniforms in [0, 1) of a seed, without end: numpy's counter-based Philox, the seed as its key."""
+    generator = np.random.Generator(np.random.Philox(key=seed % 2**128))
+    while True:
+        yield from generator.random(64).tolist()
 
 
 def draw(logits_RV: Tensor, knobs: Knobs, uniform_R: Tensor) -> Draw:

@@ -11,7 +11,7 @@ Everything here is a function of the order of calls: the same list of requests i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -48,7 +48,7 @@ class Row:
     request: Request
     ticket: Ticket
     limit: int
-    uniforms: list[float]
+    uniforms: Iterator[float]
     version: int = -1
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Scheduler:
     def submit(self, ticket: Ticket, requests: Sequence[tuple[Request, int]]) -> None:
         """Queue (request, most tokens to draw); equal prompts join the lot that waits for them, if any."""
         for request, limit in requests:
-            row = Row(request=request, ticket=ticket, limit=limit, uniforms=uniforms(request.sampling.seed, limit))
+            row = Row(request=request, ticket=ticket, limit=limit, uniforms=uniforms(request.sampling.seed))
             key = (request.prompt, request.adapter)
             lot = self._lots.setdefault(key, Lot(prompt=key[0], adapter=key[1], rows=deque()))
             lot.rows.append(row)
@@ -250,7 +250,7 @@ class Scheduler:
 
     def _draw(self, rows: Sequence[Row], logits_RV: Tensor, knobs: Knobs) -> list[int]:
         """Append a token to each row; returns the indices of the rows that go on."""
-        u = [row.uniforms[len(row.tokens)] for row in rows]
+        u = [next(row.uniforms) for row in rows]
         drawn = draw(logits_RV, knobs, torch.tensor(u, dtype=torch.float64, device=logits_RV.device))
         columns = (drawn.tokens_R, drawn.logprobs_R, drawn.scores_R, drawn.valid_R)
         stays = []

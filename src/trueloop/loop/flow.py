@@ -42,12 +42,16 @@ Samples = Annotated[Fixed | Adaptive, Field(discriminator="kind")]
 class Flow(Config):
     """How problems become the groups of an optimizer step.
 
-    max_staleness   0 is synchronous: every group is sampled by the weights that it updates
-    sync_every      optimizer steps between weight transfers to the engine
-    max_reads       optimizer steps that may use one group (above 1 needs staleness)
-    max_attempts    how often a problem is tried again after a lost generation or a stale group, per epoch
-    max_lost        share of the step's tickets that may be lost to failures before the run stops
-    max_filtered    groups filtered in a row within a step, in multiples of problems_per_step, before the run stops
+    max_staleness          0 is synchronous: every group is sampled by the weights that it updates
+    sync_every             optimizer steps between weight transfers to the engine
+    max_reads              optimizer steps that may use one group (above 1 needs staleness)
+    max_attempts           how often a problem is tried in an epoch before it counts as lost
+    max_lost               share of problems_per_step that may be lost within a step before the run stops
+    drop_zero_variance     replace groups in which all rewards agree by further problems (DAPO's dynamic sampling)
+    max_prompt_tokens      problems with a longer prompt are not asked
+    max_completion_tokens  groups with a longer completion are not used
+    max_filtered           groups filtered in a row within a step, in multiples of problems_per_step, before the run
+                           stops
     """
 
     problems_per_step: Annotated[int, Field(ge=1)]
@@ -59,6 +63,7 @@ class Flow(Config):
     max_lost: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_filtered: Annotated[int, Field(ge=1)] = 20
     drop_zero_variance: bool = False
+    max_prompt_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
 
     @property
@@ -97,6 +102,8 @@ def check_flow(flow: Flow) -> None:
             f"flow.samples asks for {samples.successes} successes and {samples.failures} failures out of at most "
             f"{samples.max_samples} samples; raise max_samples"
         )
+    if samples.kind == "adaptive" and samples.successes + samples.failures == 0:
+        problems.append("flow.samples asks for no success and no failure, so nothing would be sampled; ask for some")
     if flow.drop_zero_variance and samples_per_problem(samples) == 1:
         problems.append(
             "flow.drop_zero_variance drops every group of one sample, so no step could be filled; "

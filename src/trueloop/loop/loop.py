@@ -127,6 +127,8 @@ class Loop:
         if self.step == 0 and self.guard is not None:
             await self._evaluate()
             self._checkpoint(self.guard.history[-1][1])
+        if self.guard is not None and (reached := self.guard.verdict()) is not None:
+            return self._end("stopped", reached)
         with Report(self.title, self.config.steps, done=self.step) as self._progress:
             while self.step < self.config.steps:
                 self._watchdog.phase("refreshing interventions")

@@ -209,10 +209,11 @@ class Online:
     def _settle(self, outcome: Outcome) -> list[_Entry]:
         """The entry that an outcome becomes, or its fate where it becomes none."""
         ticket, group = outcome.ticket, outcome.group
-        if failure := outcome.failure or _verifier_failure(group):
+        failure = outcome.failure or (None if outcome.filtered else _verifier_failure(group))
+        if failure:
             self._lose(ticket, group, failure)
             return []
-        if reason := self._filter(group):
+        if reason := outcome.filtered or self._filter(group):
             self.ledger.filter(self._attempt(ticket), reason)
             self._tally.rows += self._rows(group, f"filtered:{reason}")
             self._tally.filtered.append(group)

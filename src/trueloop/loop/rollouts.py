@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from trueloop.engines.base import Engine
@@ -14,18 +15,20 @@ from trueloop.tasks.source import Ticket
 
 Grade = Callable[[Problem, str, int], Awaitable[Score]]
 Encode = Callable[[Problem, int], tuple[int, ...]]
-Decode = Callable[[Sequence[int]], str]
+Decode = Callable[[list[int]], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a ticket: a group of scored rollouts, or the reason why there is none.
+    """What became of a ticket: a group of scored rollouts, or why there is none.
 
-    `partial` holds the rollouts of a failed ticket, which are stored and never trained on.
+    filtered  the reason for which the problem is not asked
+    failure   what was lost; the group then holds what there is, which is stored and never trained on
     """
 
     ticket: Ticket
     group: Group
+    filtered: str | None = None
     failure: str | None = None
 
 
@@ -35,12 +38,13 @@ class _Draft:
 
     ticket: Ticket
     prompt: tuple[int, ...]
+    filtered: str | None
     rollouts: list[Rollout] = field(default_factory=list)
     failure: str | None = None
 
     def wants(self, samples: Samples) -> int:
         """How many further completions this group asks for now."""
-        if self.failure is not None:
+        if self.failure is not None or self.filtered is not None:
             return 0
         if samples.kind == "fixed":
             return samples.n - len(self.rollouts)
@@ -48,9 +52,8 @@ class _Draft:
 
     def outcome(self) -> Outcome:
         rollouts = tuple(sorted(self.rollouts, key=lambda r: int(r.id.rsplit("/", 1)[1])))
-        return Outcome(
-            ticket=self.ticket, group=Group(problem=self.ticket.problem, rollouts=rollouts), failure=self.failure
-        )
+        group = Group(problem=self.ticket.problem, rollouts=rollouts)
+        return Outcome(ticket=self.ticket, group=group, filtered=self.filtered, failure=self.failure)
 
 
 def _satisfied(rollouts: Sequence[Rollout], samples: Adaptive) -> bool:
@@ -77,23 +80,31 @@ class Producer:
         samples: Samples,
         sampling: Callable[[Problem], Sampling],
         seed: int,
+        max_prompt_tokens: int | None = None,
     ) -> None:
         self.engine, self.encode, self.decode, self.grade = engine, encode, decode, grade
         self.samples, self.sampling, self.seed = samples, sampling, seed
+        self.max_prompt_tokens = max_prompt_tokens
 
     async def produce(self, tickets: Sequence[Ticket], step: int) -> list[Outcome]:
         """One outcome per ticket, in order.  `step` is the optimizer step that schedules (shots, leniency) read."""
-        drafts = [_Draft(ticket=t, prompt=self.encode(t.problem, step)) for t in tickets]
+        drafts = [self._draft(ticket, step) for ticket in tickets]
         while any(d.wants(self.samples) for d in drafts):
             await self._round(drafts, step)
         return [d.outcome() for d in drafts]
+
+    def _draft(self, ticket: Ticket, step: int) -> _Draft:
+        prompt = self.encode(ticket.problem, step)
+        long = self.max_prompt_tokens is not None and len(prompt) > self.max_prompt_tokens
+        return _Draft(ticket=ticket, prompt=prompt, filtered="prompt_too_long" if long else None)
 
     def prompt_text(self, group: Group) -> str:
         """The prompt of a group as the model read it, template included; empty where nothing was sampled."""
         if not group.rollouts:
             return ""
         first = group.rollouts[0]
-        return self.decode(first.tokens[: first.loss_mask.index(True)] if True in first.loss_mask else first.tokens)
+        length = first.loss_mask.index(True) if True in first.loss_mask else len(first.tokens)
+        return self.decode(list(first.tokens[:length]))
 
     async def _round(self, drafts: Sequence[_Draft], step: int) -> None:
         owners: dict[str, tuple[_Draft, int]] = {}
@@ -106,10 +117,11 @@ class Producer:
                 requests.append(request)
         scoring = []
         try:
-            async for request_id, completion in self.engine.generate(requests):
-                draft, k = owners.pop(request_id)
-                rollout = to_rollout(draft.ticket.problem, k, draft.prompt, completion, epoch=draft.ticket.epoch)
-                scoring.append(asyncio.create_task(self._score(draft, rollout, step)))
+            async with aclosing(self.engine.generate(requests)) as finished:
+                async for request_id, completion in finished:
+                    draft, k = owners.pop(request_id)
+                    rollout = to_rollout(draft.ticket.problem, k, draft.prompt, completion, epoch=draft.ticket.epoch)
+                    scoring.append(asyncio.create_task(self._score(draft, rollout, step)))
         except EngineError as error:
             for draft, _ in owners.values():
                 draft.failure = draft.failure or f"engine: {error}"

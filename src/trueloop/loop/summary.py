@@ -23,7 +23,7 @@ def group_metrics(used: Sequence[Group], filtered: Sequence[Group]) -> dict[str,
         metrics["reward/std"] = statistics.pstdev(rewards)
     if all_rewards := _rewards(everything):
         metrics["reward/all"] = statistics.fmean(all_rewards)
-    metrics |= _signal([g for g in (*used, *filtered) if len(_rewards(g.rollouts)) == len(g.rollouts)])
+    metrics |= _signal([g for g in (*used, *filtered) if 0 < len(g.rollouts) == len(_rewards(g.rollouts))])
     metrics |= _named(everything)
     metrics |= _lengths(everything)
     return metrics

@@ -15,15 +15,16 @@ Each is a choice of advantage, policy term and reduction; presets/rlvr/ names th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from trueloop import config as configuration
 from trueloop.chat import encode_prompt
@@ -36,17 +37,16 @@ from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
 from trueloop.loop.online import Online, Seams
 from trueloop.loop.rollouts import Producer
 from trueloop.models import Policy, Pretrained
-from trueloop.models.reference import AdapterOff, FrozenCopy, Reference
+from trueloop.models.reference import AdapterOff, FrozenCopy, Reference, with_reference
 from trueloop.recipes import policy as choices
 from trueloop.recipes import sft, wiring
-from trueloop.records import Group, Problem, Rollout, Sample, Score
+from trueloop.records import Group, Problem, Rollout, Score
 from trueloop.store.run import Run
 from trueloop.tasks.base import Task
 from trueloop.tasks.registry import Mix, open_mix
 from trueloop.tasks.schedule import Constant, Schedule
 from trueloop.train.batch import Stream
 from trueloop.train.optim import Optim
-from trueloop.train.step import Trainer
 from trueloop.verify.pool import VerifierPool
 
 
@@ -163,10 +163,12 @@ def _warm_start(config: Config, out: Path, resume: bool) -> Path | wiring.Outcom
 
 async def _train(config: Config, policy: Policy, store: Run) -> Ending:
     with ExitStack() as stack:
-        trainer = stack.enter_context(wiring.open_trainer(config, policy))
+        reference = _reference(config, policy)
+        kept = (Kept(reference),) if reference is not None else ()
+        trainer = stack.enter_context(wiring.open_trainer(config, policy, kept))
         engine = wiring.open_engine(config.engine, policy)
         tasks, source = open_mix(config.tasks, seed=config.seed)
-        parts = Parts(config=config, policy=policy, tasks=tasks, trainer=trainer)
+        parts = Parts(config=config, policy=policy, tasks=tasks, reference=reference)
         online = Online(
             source=source,
             producer=parts.producer(engine),
@@ -203,14 +205,12 @@ class Parts:
 
     config: Config
     policy: Policy
-    tasks: dict[str, Task] | Any
-    trainer: Trainer
+    tasks: Mapping[str, Task]
+    reference: Reference | None
     pool: VerifierPool = field(init=False)
-    reference: Reference | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = VerifierPool(self._grade, max_error_share=self.config.max_verifier_errors)
-        self.reference = _reference(self.config, self.policy)
 
     @property
     def first(self) -> Task:
@@ -227,6 +227,7 @@ class Parts:
             samples=self.config.flow.samples,
             sampling=lambda problem: self.config.draw.sampling(self.tasks[problem.task]),
             seed=self.config.seed,
+            max_prompt_tokens=self.config.flow.max_prompt_tokens,
         )
 
     def feed(self, online: Online) -> Feed:
@@ -282,7 +283,8 @@ class Parts:
         ]
         kl = self.config.kl
         if kl is not None and kl.where == "loss":
-            samples = self._with_reference(samples, step)
+            assert self.reference is not None
+            samples = with_reference(samples, self.reference)
         loss = choices.PolicyLoss(self.config.loss, kl, self.config.entropy)
         return [
             Stream(
@@ -294,11 +296,24 @@ class Parts:
             )
         ]
 
-    def _with_reference(self, samples: list[Sample], step: int) -> list[Sample]:
-        assert self.reference is not None
+
+class Kept:
+    """The reference as an intervention: renewed before a step where that is due, and kept in checkpoints."""
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+
+    def refresh(self, step: int) -> None:
+        """Renew it with the weights after step - 1, if they are due."""
         self.reference.refresh(step - 1)
-        values = self.reference.logprobs(samples)
-        return [replace(s, ref_logprobs=v) for s, v in zip(samples, values, strict=True)]
+
+    def state(self) -> dict[str, Tensor]:
+        """Its own weights, if it has any."""
+        return dict(self.reference.state_dict())
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take them back."""
+        self.reference.load_state_dict(state)
 
 
 def _overlong(rollout: Rollout, overlong: choices.Overlong) -> float:

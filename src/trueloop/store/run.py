@@ -10,7 +10,7 @@
     evaluations.jsonl   one row per evaluation
     checkpoints/        step-000040/ ... (checkpoints.py)
     status.json         running, finished, failed or interrupted; why, process, last step
-    failures/           the batch of a step that could not be taken; stuck.log what a watchdog saw (the loop writes both)
+    failures/           batches whose step could not be taken; stuck.log: what a watchdog saw (both by the loop)
     lock                held by the process that writes the run
 
 A step exists when its row is in `metrics.jsonl`; its rollouts are written before.  A checkpoint closes its step: what

@@ -9,8 +9,8 @@ prompt and the completion; log-probabilities are float32, and `scores` is null w
 Size: about 5.8 bytes per completion token (3.5 of them the log-probabilities, whose low bits do not compress), and 3.5
 more where sampling was truncated.  A run's budget bounds it: from three quarters of it on the token columns are left
 out and the text stays (1.2 bytes per token), from the whole of it on prompt and text too (17 bytes per rollout); `kept`
-says what a row still has.  Equal rows give
-equal bytes, so that a resumed run writes what an uninterrupted one would have.
+says what a row still has.  Equal rows give equal bytes, so that a resumed run writes what an uninterrupted one would
+have.
 """
 
 from __future__ import annotations

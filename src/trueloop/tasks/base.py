@@ -96,9 +96,9 @@ class Task(ABC):
         return found
 
     def data_hash(self, split: str) -> str:
-        """A hash of the split's rows, their order left out: equal hash, equal data."""
+        """A hash of the split's rows and demonstrations, their order left out: equal hash, equal data."""
         rows = sorted((p.id, content_hash(_plain(p.prompt), p.target, dict(p.tags))) for p in self.problems(split))
-        return content_hash(self.name, rows)
+        return content_hash(self.name, rows, sorted((d.problem.id, d.completion) for d in self.demonstrations(split)))
 
     def sampling(self, *, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0) -> Sampling:
         """How to draw completions of this task: its own stops and limit, with the given distribution."""

@@ -1,7 +1,7 @@
 """A training state on disk: weights that transformers or PEFT load, and all that a bit-exact resume needs.
 
     model/               what `Policy.save` writes
-    trainer.safetensors  trained weights (float32, under the trainer's names) and AdamW's moments
+    trainer.safetensors  trained weights (float32, under the trainer's names), AdamW's moments, interventions' state
     trainer.json         counters
 
 The trained weights are kept twice on purpose: formats for other programs may rename, convert or leave out what a model
@@ -33,7 +33,8 @@ def write(directory: Path, trainer: Trainer) -> None:
     trainer.policy.save(directory / MODEL)
     state = trainer.state_dict()
     tensors = {f"weights/{name}": p.detach() for name, p in trainer.trainable.items()}
-    tensors |= {f"moments/{name}": value for name, value in state["moments"].items()}
+    for part in ("moments", "interventions"):
+        tensors |= {f"{part}/{name}": value for name, value in state[part].items()}
     save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, directory / TENSORS)
     counters = {"version": state["version"], "steps": state["steps"]}
     (directory / COUNTERS).write_text(json.dumps(counters, indent=1) + "\n", encoding="utf-8")
@@ -52,7 +53,8 @@ def read(directory: Path, trainer: Trainer) -> None:
             f"{directory / TENSORS} is of another model or adapter: {len(wrong)} parameters do not fit, the first is "
             f"{wrong[0]}; resume with the model section of the configuration it was written with"
         )
-    trainer.load_state_dict({**counters, "moments": _below("moments/", tensors)})
+    parts = {part: _below(f"{part}/", tensors) for part in ("moments", "interventions")}
+    trainer.load_state_dict({**counters, **parts})
     with torch.no_grad():
         for name, parameter in trainer.trainable.items():
             parameter.copy_(weights[name])

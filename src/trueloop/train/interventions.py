@@ -70,8 +70,16 @@ class Intervention(Protocol):
         """What it saw during the step that was just taken; joins the step's metrics under these names."""
         ...
 
+    def state(self) -> Named:
+        """What it has learnt or drawn, as tensors: a checkpoint keeps them.  Goes with `restore`."""
+        ...
 
-METHODS = ("forward", "credit", "gradients", "update", "refresh", "metrics")
+    def restore(self, state: Named) -> None:
+        """Take over what `state` returned."""
+        ...
+
+
+METHODS = ("forward", "credit", "gradients", "update", "refresh", "metrics", "state", "restore")
 
 
 class Chain:
@@ -81,6 +89,8 @@ class Chain:
         for one in interventions:
             if not any(hasattr(one, method) for method in METHODS):
                 raise ConfigError(f"{_name(one)} is no intervention: it has none of the methods {', '.join(METHODS)}")
+            if hasattr(one, "state") != hasattr(one, "restore"):
+                raise ConfigError(f"{_name(one)} has one of state and restore; it needs both, or a resume loses it")
         self.interventions = tuple(interventions)
 
     def having(self, method: str) -> list[Any]:
@@ -131,6 +141,28 @@ class Chain:
                 raise ConfigError(f"{_name(one)} reports {clash[0]!r}, which another intervention reports too")
             merged.update(own)
         return merged
+
+    def state(self) -> Named:
+        """The tensors of all that have some, as `<place in the chain>/<name>`."""
+        found: Named = {}
+        for k, one in enumerate(self.having("state")):
+            found |= {f"{k}/{name}": tensor for name, tensor in one.state().items()}
+        return found
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Give each what it had.  Raises `TrainingError` for the state of another chain."""
+        keepers = self.having("restore")
+        own: list[Named] = [{} for _ in keepers]
+        for name, tensor in state.items():
+            place, _, rest = name.partition("/")
+            if int(place) >= len(own):
+                raise TrainingError(
+                    f"the state is of {int(place) + 1} or more interventions that keep one, this run has {len(own)}; "
+                    "resume with the interventions it was written with, in their order"
+                )
+            own[int(place)][rest] = tensor
+        for one, tensors in zip(keepers, own, strict=True):
+            one.restore(tensors)
 
     def for_workers(self) -> bytes:
         """Those that act in the forward pass, pickled for another process.

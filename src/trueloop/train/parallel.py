@@ -15,6 +15,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -113,7 +114,8 @@ class Workers:
 
         def work() -> list[Any]:
             for (_, connection), message in zip(self._workers, messages, strict=True):
-                connection.send_bytes(message)
+                with suppress(BrokenPipeError, ConnectionResetError):  # a dead worker: `_answer` says what became of it
+                    connection.send_bytes(message)
             own = _pick(passes, shares[0])
             return [runner.backward(own, chain) if chain else runner.logprobs(own), *self._receive()]
 
@@ -181,11 +183,7 @@ def _serve(connection: Connection, policy: Policy, trainable: dict[str, Paramete
         runner = Runner(policy, trainable, buffer, torch.float32)
         connection.send((None, "ready"))
         while True:
-            try:
-                message = connection.recv_bytes()
-            except EOFError:
-                return
-            connection.send((None, _perform(runner, pickle.loads(message))))
+            connection.send((None, _perform(runner, pickle.loads(connection.recv_bytes()))))
 
 
 def _perform(runner: Runner, task: _Task) -> list[Any]:
@@ -197,7 +195,7 @@ def _perform(runner: Runner, task: _Task) -> list[Any]:
 
 
 class _Reporting:
-    """Sends whatever ends the worker to the driver, which raises it there."""
+    """Sends whatever ends the worker to the driver, which raises it there.  A closed connection is a normal end."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -208,11 +206,12 @@ class _Reporting:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if isinstance(error, TrueloopError):
-            self._connection.send((str(error), None))
-        elif error is not None:
-            text = "".join(traceback.format_exception(kind, error, trace))
-            self._connection.send((f"a training process failed:\n{text}", None))
+        text = str(error)
+        if not isinstance(error, TrueloopError):
+            text = "a training process failed:\n" + "".join(traceback.format_exception(kind, error, trace))
+        if not isinstance(error, EOFError | BrokenPipeError | ConnectionResetError):
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.send((text, None))
         return True
 
 

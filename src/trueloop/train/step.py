@@ -131,13 +131,16 @@ class Trainer:
         return [tuple(column) for column in columns]
 
     def state_dict(self) -> dict[str, Any]:
-        """Counters and moments: with the weights, all that the next step depends on.  Dropout draws from the step."""
+        """Counters, moments and interventions: with the weights, all that the next step depends on, since dropout draws
+        from the seed and the step."""
         moments = optimizers.moments(self._optimizer, self.trainable)
-        return {"version": self.version, "steps": self.steps, "moments": moments}
+        counters = {"version": self.version, "steps": self.steps}
+        return {**counters, "moments": moments, "interventions": self.chain.state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken; the weights are the caller's to restore."""
         optimizers.load_moments(self._optimizer, self.trainable, state["moments"])
+        self.chain.restore(state["interventions"])
         self.version, self.steps = state["version"], state["steps"]
 
     def _limits(self) -> Limits:

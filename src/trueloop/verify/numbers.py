@@ -106,11 +106,6 @@ def parse_number(text: str) -> Fraction | None:
     return Fraction(numerator) / int(denominator or 1) if int(denominator or 1) else None
 
 
-def find_numbers(text: str) -> list[str]:
-    """Every number literal in the text, in order, as it is written there."""
-    return [m.group() for m in _LITERAL.finditer(_tidy(text))]
-
-
 def extract(text: str, mode: Mode, formats: Sequence[Format]) -> str | None:
     """The literal that `mode` reads as the answer; None if it finds none.  "strict" reads `formats[0]` alone."""
     return _read(_tidy(text), mode, formats)

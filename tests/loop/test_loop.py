@@ -1,0 +1,189 @@
+"""The loop over a real trainer: what is written, when it stops, and that a resumed run is the run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from helpers import tiny_policy
+from trueloop.errors import TrainingError
+from trueloop.formulas.reduce import token_mean
+from trueloop.loop.feed import Offline
+from trueloop.loop.loop import Ending, Loop, LoopConfig
+from trueloop.loop.stops import Guard, GuardConfig, Target
+from trueloop.recipes.losses import Supervised
+from trueloop.records import Sample
+from trueloop.store.run import Run, contents
+from trueloop.train.batch import Batching, Stream
+from trueloop.train.optim import Optim
+from trueloop.train.step import Trainer
+
+SAMPLES = [
+    Sample(
+        id=f"s{k}",
+        tokens=(2 + k, 3, 4 + k, 1),
+        loss_mask=(False, False, True, True),
+        weights=(0.0, 0.0, 1.0, 1.0),
+    )
+    for k in range(10)
+]
+
+
+def supervised(samples: Sequence[Sample], step: int) -> list[Stream]:
+    return [Stream(name="sft", samples=samples, loss=Supervised(), reduction=token_mean)]
+
+
+class Fixture:
+    """One process's life: a fresh policy and trainer over a run directory."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        steps: int = 6,
+        guard: Callable[[Fixture], Guard] | None = None,
+        streams: Callable[[Sequence[Sample], int], Sequence[Stream]] = supervised,
+    ) -> None:
+        self.policy = tiny_policy()
+        self.trainer = Trainer(self.policy, Optim(lr=1e-2), Batching())
+        self.store = _open(path)
+        self.loop = Loop(
+            LoopConfig(steps=steps, checkpoint_every=2),
+            run=self.store,
+            trainer=self.trainer,
+            feed=Offline(SAMPLES, per_step=4, seed=3, streams=streams),
+            title="test",
+            guard=guard(self) if guard else None,
+        )
+
+    def go(self) -> Ending:
+        with self.store:
+            self.loop.resume()
+            ending = asyncio.run(self.loop.go())
+            self.store.finish("interrupted" if ending.outcome == "interrupted" else "finished", ending.why)
+            return ending
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: p.detach().clone() for name, p in self.policy.trainable().items()}
+
+
+def _open(path: Path) -> Run:
+    if (path / "run.json").exists():
+        return Run.resume(path, config={}, data={})
+    return Run.create(path, recipe="test", config={}, difference={}, seed=3, data={})
+
+
+def same_weights(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def dies_at(step: int) -> Callable[[Sequence[Sample], int], Sequence[Stream]]:
+    """Streams that end the process's life, as a kill would, while `step` is being filled."""
+
+    def streams(samples: Sequence[Sample], now: int) -> Sequence[Stream]:
+        if now == step:
+            raise KeyboardInterrupt
+        return supervised(samples, now)
+
+    return streams
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 6])
+def test_a_run_that_died_goes_on_bit_by_bit(tmp_path: Path, step: int) -> None:
+    whole = Fixture(tmp_path / "whole")
+    whole.go()
+    with pytest.raises(KeyboardInterrupt):
+        Fixture(tmp_path / "died", streams=dies_at(step)).go()
+    resumed = Fixture(tmp_path / "died")
+    resumed.go()
+    assert same_weights(whole.weights(), resumed.weights())
+    assert contents(tmp_path / "whole") == contents(tmp_path / "died")
+
+
+def test_a_signal_saves_at_once_and_the_resumed_run_is_the_same(tmp_path: Path) -> None:
+    def streams(samples: Sequence[Sample], step: int) -> Sequence[Stream]:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return supervised(samples, step)
+
+    whole = Fixture(tmp_path / "whole")
+    whole.go()
+    ending = Fixture(tmp_path / "stopped", streams=streams).go()
+    assert ending.outcome == "interrupted"
+    assert 3 <= ending.step <= 4
+    assert Run.open(tmp_path / "stopped").status()["state"] == "interrupted"
+    latest = Run.open(tmp_path / "stopped").checkpoints.latest()
+    assert latest is not None and latest.step == ending.step
+    resumed = Fixture(tmp_path / "stopped")
+    assert resumed.go().outcome == "completed"
+    assert same_weights(whole.weights(), resumed.weights())
+
+
+def scores(values: dict[int, float], stop: Target | None = None) -> Callable[[Fixture], Guard]:
+    def make(fixture: Fixture) -> Guard:
+        async def evaluate() -> Mapping[str, Any]:
+            return {"accuracy": {"mean": values[fixture.trainer.steps], "low": 0.0, "high": 1.0}}
+
+        return Guard(GuardConfig(every=2, metric="accuracy", stop=stop), evaluate)
+
+    return make
+
+
+def test_the_guard_measures_before_training_and_chooses_the_best_checkpoint(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path / "run", guard=scores({0: 0.1, 2: 0.6, 4: 0.5, 6: 0.55}))
+    fixture.go()
+    run = Run.open(tmp_path / "run")
+    assert [(row["step"], row["accuracy"]["mean"]) for row in run.evaluations()] == [
+        (0, 0.1),
+        (2, 0.6),
+        (4, 0.5),
+        (6, 0.55),
+    ]
+    best = run.checkpoints.best()
+    assert best is not None and (best.step, best.score) == (2, 0.6)
+
+
+def test_a_target_ends_the_run_and_is_kept_over_a_resume(tmp_path: Path) -> None:
+    values = {0: 0.1, 2: 0.3, 4: 0.9, 6: 0.95}
+    ending = Fixture(tmp_path / "run", guard=scores(values, Target(value=0.8))).go()
+    assert (ending.step, ending.outcome) == (4, "stopped")
+    assert "accuracy reached 0.9" in ending.why
+    resumed = Fixture(tmp_path / "run", guard=scores(values, Target(value=0.8)))
+    assert resumed.go().step == 4
+    assert len(Run.open(tmp_path / "run").evaluations()) == 3
+
+
+def test_a_step_that_cannot_be_taken_leaves_its_batch_for_replay(tmp_path: Path) -> None:
+    def streams(samples: Sequence[Sample], step: int) -> Sequence[Stream]:
+        if step < 4:
+            return supervised(samples, step)
+        bad = [
+            Sample(id=s.id, tokens=s.tokens, loss_mask=s.loss_mask, weights=(0.0, 0.0, float("inf"), 1.0))
+            for s in samples
+        ]
+        return supervised(bad, step)
+
+    with pytest.raises(TrainingError):
+        Fixture(tmp_path / "run", streams=streams).go()
+    bundle = json.loads((tmp_path / "run/failures/step-000004.json").read_text())
+    assert (bundle["step"], bundle["checkpoint"]) == (4, "step-000002")
+    assert len(bundle["streams"][0]["samples"]) == 4
+    assert bundle["streams"][0]["samples"][0]["weights"][2] == float("inf")
+    status = Run.open(tmp_path / "run").status()
+    assert status["state"] == "failed"
+    assert "TrainingError" in status["why"]
+
+
+def test_a_finished_run_can_be_asked_again_and_does_nothing(tmp_path: Path) -> None:
+    Fixture(tmp_path / "run").go()
+    before = contents(tmp_path / "run")
+    assert Fixture(tmp_path / "run").go().step == 6
+    assert contents(tmp_path / "run") == before
