@@ -84,6 +84,12 @@ def test_a_dry_run_prints_the_plan_and_the_difference_and_runs_nothing(recipe, c
     assert recipe.calls == []
 
 
+def test_a_file_that_extends_nothing_has_no_preset_to_differ_from(recipe, tmp_path, capsys):
+    (tmp_path / "mine.toml").write_text('recipe = "fake"\nsteps = 9\n')
+    assert cli.main(["run", "mine.toml", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "mine.toml (fake)\n9 steps\n"
+
+
 def test_demo_is_the_arithmetic_preset_and_goes_on_where_it_stopped(recipe, tmp_path):
     assert cli.main(["demo"]) == 0
     (tmp_path / "runs/demo").mkdir(parents=True)

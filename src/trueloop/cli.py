@@ -160,8 +160,12 @@ def _recipe(source: Source) -> ModuleType:
 
 
 def _heading(resolved: Resolved) -> str:
+    """Where a configuration comes from, and what it changes of the shipped preset under it."""
+    title = f"{' < '.join(resolved.presets)} ({resolved.recipe})"
+    if all(name.endswith(".toml") for name in resolved.presets):
+        return title
     changes = [f"  {key}: {_word(old)} -> {_word(new)}" for key, (old, new) in resolved.difference.items()]
-    return "\n".join([f"{' < '.join(resolved.presets)} ({resolved.recipe})", *changes])
+    return "\n".join([title, *changes])
 
 
 def _word(value: object) -> str:

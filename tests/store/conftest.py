@@ -3,6 +3,8 @@
 import os
 import random
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,12 +12,34 @@ from pathlib import Path
 
 import pytest
 
-from trueloop.records import Completion, Group, Probe, Problem, Score, to_rollout
+from trueloop.records import CheckResult, Completion, Group, Probe, Problem, Score, to_rollout
 from trueloop.store import run as run_module
 from trueloop.store.provenance import Code, Provenance
 from trueloop.store.run import Run
+from trueloop.store.trace import rows_from_group
 
 SYSCALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "truncate", "ftruncate")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from trueloop.records import CheckResult
+from trueloop.store.run import Run
+from trueloop.store.trace import rows_from_group
+run = Run.resume(Path(sys.argv[1]), config={"a": 1}, data={})
+latest = run.checkpoints.latest()
+run.rewind(latest.step if latest else -1)
+print("ready", flush=True)
+for step in range((run.last_step or 0) + 1, int(sys.argv[2]) + 1):
+    rows = [{"step": step, "id": f"p/{step}/{k}", "problem_id": "p", "fate": "used", "tokens": [step, k] * 200,
+             "reward": k / 8, "text": f"{step} {k} " * 50} for k in range(8)]
+    run.write_step({"step": step, "loss": 1 / step}, rows)
+    run.add_check(CheckResult(id="kl", status="pass", value=step), step)
+    if step % 2 == 0:
+        run.checkpoints.save(step, lambda d: (d / "w").write_bytes(bytes([step % 256]) * 100_000), score=step % 7)
+run.finish("finished", "all steps")
+"""
 
 
 class Killed(BaseException):
@@ -161,3 +185,37 @@ def make_group() -> Callable[..., Group]:
         return Group(problem=problem, rollouts=tuple(rollouts), advantages=advantages)
 
     return make
+
+
+@pytest.fixture
+def train(make_group):
+    """`train(run, first, last)`: steps as a loop writes them, with an evaluation and a checkpoint at every third."""
+
+    def train(run, first, last):
+        for step in range(first, last + 1):
+            group = make_group(step)
+            rollouts = rows_from_group(group, step=step, fate="used", prompt_text=str(step), index=0)
+            run.write_step({"step": step, "loss": 1 / step, "seconds": {"step": time.monotonic()}}, rollouts)
+            run.add_check(CheckResult(id="kl", status="pass", value=step), step)
+            if step % 3 == 0:
+                run.add_evaluation({"task": "sums", "accuracy": step / 100, "seconds": time.monotonic()}, step)
+                run.checkpoints.save(step, lambda d, s=step: (d / "w").write_text(f"weights {s}"), score=-step)
+
+    return train
+
+
+@pytest.fixture
+def start_worker() -> Callable[..., subprocess.Popen]:
+    """`start_worker(path, steps)`: a process that resumes the run, says "ready", and writes steps up to `steps`."""
+
+    def start(path: Path, steps: int) -> subprocess.Popen:
+        command = [sys.executable, "-W", "ignore", "-c", WORKER, str(path), str(steps)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+    return start
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flushing costs most of the time here and nothing can be seen of it without pulling the plug."""
+    monkeypatch.setattr(os, "fsync", lambda fd: None)

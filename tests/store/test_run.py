@@ -3,9 +3,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 import warnings
 
@@ -16,24 +13,7 @@ from trueloop.records import CheckResult
 from trueloop.store.artefacts import damage
 from trueloop.store.checkpoints import Keep
 from trueloop.store.run import Retention, Run, contents
-from trueloop.store.trace import read_rollouts, rows_from_group
-
-
-@pytest.fixture
-def train(make_group):
-    """`train(run, first, last)`: steps as a loop writes them, with an evaluation and a checkpoint at every third."""
-
-    def train(run, first, last):
-        for step in range(first, last + 1):
-            group = make_group(step)
-            rollouts = rows_from_group(group, step=step, fate="used", prompt_text=str(step), index=0)
-            run.write_step({"step": step, "loss": 1 / step, "seconds": {"step": time.monotonic()}}, rollouts)
-            run.add_check(CheckResult(id="kl", status="pass", value=step), step)
-            if step % 3 == 0:
-                run.add_evaluation({"task": "sums", "accuracy": step / 100, "seconds": time.monotonic()}, step)
-                run.checkpoints.save(step, lambda d, s=step: (d / "w").write_text(f"weights {s}"), score=-step)
-
-    return train
+from trueloop.store.trace import read_rollouts
 
 
 def test_a_new_run_says_what_it_is(new_run):
@@ -367,40 +347,16 @@ def test_a_read_only_directory_is_one_clear_error(small_disk, new_run):
         new_run(small_disk("1m", "ro") / "run")
 
 
-WORKER = """
-import sys
-from pathlib import Path
-from trueloop.records import CheckResult
-from trueloop.store.run import Run
-run = Run.resume(Path(sys.argv[1]), config={"a": 1}, data={})
-latest = run.checkpoints.latest()
-run.rewind(latest.step if latest else -1)
-print("ready", flush=True)
-for step in range((run.last_step or 0) + 1, int(sys.argv[2]) + 1):
-    rows = [{"step": step, "id": f"p/{step}/{k}", "problem_id": "p", "fate": "used", "tokens": [step, k] * 200,
-             "reward": k / 8, "text": f"{step} {k} " * 50} for k in range(8)]
-    run.write_step({"step": step, "loss": 1 / step}, rows)
-    run.add_check(CheckResult(id="kl", status="pass", value=step), step)
-    if step % 2 == 0:
-        run.checkpoints.save(step, lambda d: (d / "w").write_bytes(bytes([step % 256]) * 100_000), score=step % 7)
-run.finish("finished", "all steps")
-"""
-
-
 @pytest.mark.slow
-def test_kill_9_at_a_dozen_moments_changes_nothing(tmp_path):
+def test_kill_9_at_a_dozen_moments_changes_nothing(tmp_path, start_worker):
     for name in ("whole", "killed"):
         given = {"recipe": "x", "config": {"a": 1}, "difference": {}, "seed": 0, "data": {}}
         Run.create(tmp_path / name, **given).close()
 
-    def start(name, steps):
-        command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(WORKER), str(tmp_path / name), str(steps)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE)
-
     draw = random.Random(0)
     kills, steps = 0, 0
     while kills < 12:
-        process = start("killed", 100_000)
+        process = start_worker(tmp_path / "killed", 100_000)
         assert process.stdout.readline() == b"ready\n"
         time.sleep(draw.uniform(0.0, 0.25))
         process.send_signal(signal.SIGKILL)
@@ -416,7 +372,7 @@ def test_kill_9_at_a_dozen_moments_changes_nothing(tmp_path):
         assert (latest.step if latest else 0) <= (reader.last_step or 0)
         steps = max(steps, reader.last_step or 0)
     for name in ("killed", "whole"):
-        process = start(name, steps + 3)
+        process = start_worker(tmp_path / name, steps + 3)
         process.communicate(timeout=120)
         assert process.returncode == 0
     assert steps > 12

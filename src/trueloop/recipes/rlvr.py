@@ -38,8 +38,8 @@ from trueloop.loop.online import Online, Seams
 from trueloop.loop.rollouts import Producer
 from trueloop.models import Policy, Pretrained
 from trueloop.models.reference import AdapterOff, FrozenCopy, Reference, with_reference
+from trueloop.recipes import estimate, sft, wiring
 from trueloop.recipes import policy as choices
-from trueloop.recipes import sft, wiring
 from trueloop.records import Group, Problem, Rollout, Score
 from trueloop.store.run import Run
 from trueloop.tasks.base import Task
@@ -107,8 +107,10 @@ def plan(config: Config) -> str:
         f"engine: {config.engine.max_rows} rows at once, {config.engine.cache_tokens} cached positions",
         f"staleness: at most {config.flow.max_staleness} steps; weights move every {config.flow.sync_every}",
     ]
+    total = config.loop.steps * tokens
+    lines += estimate.describe(config, sampled=total, trained=total)
     if config.warm_start is not None:
-        lines.insert(1, f"warm start: {sft.plan(_warm_config(config))}")
+        lines.insert(1, f"warm start: {sft.headline(_warm_config(config))}")
     return "\n".join(lines)
 
 

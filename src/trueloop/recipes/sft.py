@@ -21,7 +21,7 @@ from trueloop.formulas.reduce import token_mean
 from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Ending, Loop
 from trueloop.models import Policy
-from trueloop.recipes import wiring
+from trueloop.recipes import estimate, wiring
 from trueloop.recipes.losses import Supervised
 from trueloop.records import Sample
 from trueloop.store.run import Run
@@ -46,14 +46,27 @@ class Config(wiring.Common):
 def plan(config: Config) -> str:
     """What a run would do, in words."""
     task = config.task.build()
+    demonstrations = task.demonstrations(config.split)
+    characters = sum(len(str(d.problem.prompt)) + len(d.completion) for d in demonstrations)
+    tokens = int(_seen(config, len(demonstrations)) * characters / max(len(demonstrations), 1))
+    needs = estimate.describe(config, sampled=0, trained=tokens)
+    return "\n".join([headline(config), *needs])
+
+
+def headline(config: Config) -> str:
+    """The plan in one line: rows, steps, passes over the data."""
+    task = config.task.build()
     rows = len(task.demonstrations(config.split))
-    seen = config.loop.steps * config.rows_per_step
-    if config.epochs is not None:
-        seen = min(seen, config.epochs * rows)
+    seen = _seen(config, rows)
     return (
         f"SFT on {rows} demonstrations of {task.name}/{config.split}: at most {-(-seen // config.rows_per_step)} steps "
         f"of {config.rows_per_step} rows, {seen / max(rows, 1):.1f} passes over the data"
     )
+
+
+def _seen(config: Config, rows: int) -> int:
+    seen = config.loop.steps * config.rows_per_step
+    return seen if config.epochs is None else min(seen, config.epochs * rows)
 
 
 def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:

@@ -99,14 +99,21 @@ class Outcome:
     interrupted: bool = False
 
 
-def build_policy(model: Pretrained | Fresh | Tiny, adapter: LoRA | SavedAdapter | None, seed: int) -> Policy:
-    """The policy of a configuration."""
+@contextmanager
+def plain_model(model: Pretrained | Fresh | Tiny) -> Iterator[Pretrained | Fresh]:
+    """A model that `load_policy` knows; the tokenizer of the tiny one exists only inside."""
     if not isinstance(model, Tiny):
-        return load_policy(model, adapter, seed)
+        yield model
+        return
     with tempfile.TemporaryDirectory() as folder:
         tiny_model.write_tokenizer(Path(folder))
-        fresh = Fresh(config=tiny_model.model_config(), tokenizer=folder)
-        return load_policy(fresh, adapter, seed)
+        yield Fresh(config=tiny_model.model_config(), tokenizer=folder)
+
+
+def build_policy(model: Pretrained | Fresh | Tiny, adapter: LoRA | SavedAdapter | None, seed: int) -> Policy:
+    """The policy of a configuration."""
+    with plain_model(model) as plain:
+        return load_policy(plain, adapter, seed)
 
 
 def tokenizer_of(policy: Policy) -> Tokenizer:

@@ -107,8 +107,15 @@ class Loss(Protocol):
     With several processes it is pickled, so it is an instance of a class (or dataclass) of a module.
     """
 
-    needs_entropy: bool
-    silent_at_zero_weight: bool
+    @property
+    def needs_entropy(self) -> bool:
+        """Asked once per pass."""
+        ...
+
+    @property
+    def silent_at_zero_weight(self) -> bool:
+        """Asked once per row."""
+        ...
 
     def __call__(self, out: Outputs, batch: Batch) -> tuple[Tensor, Values]:
         """Loss [B, T] and metric values."""

@@ -151,7 +151,7 @@ class Workers:
         except (EOFError, ConnectionResetError):
             process.join(PATIENCE_SECONDS)
             raise TrainingError(
-                f"training process {k + 1} of {self.processes} died with exit code {process.exitcode}; -9 is usually "
+                f"training process {k + 2} of {self.processes} died with exit code {process.exitcode}; -9 is usually "
                 "memory: lower batching.budget or the number of processes; 1 right after the start is usually a script "
                 'that starts processes outside `if __name__ == "__main__":`'
             ) from None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from trueloop.errors import DataError, TrainingError
 from trueloop.records import Metric, Sample, derive_seed
-from trueloop.train.batch import Pass, Stream
+from trueloop.train.batch import Loss, Pass, Stream
 from trueloop.train.packing import Limits, Row, cost, pack, plain_rows
 
 
@@ -115,7 +116,7 @@ def _speaks(stream: Stream, k: int) -> bool:
     if stream.pairs:
         return stream.pairs[k].weight != 0.0
     sample = stream.samples[k]
-    if not getattr(stream.loss, "silent_at_zero_weight", False):
+    if not cast(Loss, stream.loss).silent_at_zero_weight:
         return is_trained(sample)
     return any(trained and weight != 0.0 for trained, weight in zip(sample.loss_mask, sample.weights, strict=True))
 
