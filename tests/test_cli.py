@@ -1,5 +1,6 @@
 import errno
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,7 @@ class Recipe(Config):
 class Outcome:
     ok: bool
     summary: str
-    interrupted: bool = False
+    signal: int | None = None
 
 
 @pytest.fixture
@@ -107,9 +108,10 @@ def test_a_failed_run_exits_with_one(recipe):
     assert cli.main(["run", "arithmetic"]) == 1
 
 
-def test_a_run_that_saved_and_left_exits_as_interrupted(recipe):
-    recipe.outcome = Outcome(ok=True, summary="stopped", interrupted=True)
-    assert cli.main(["run", "arithmetic"]) == 130
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_saved_and_left_exits_with_its_signal(recipe, number, code):
+    recipe.outcome = Outcome(ok=True, summary="stopped", signal=number)
+    assert cli.main(["run", "arithmetic"]) == code
 
 
 @pytest.mark.parametrize(

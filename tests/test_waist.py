@@ -10,36 +10,25 @@ import torch
 from pytest import approx
 
 from helpers import tiny_policy
-from trainer_toys import difference
-from trueloop.engines.fake import FakeEngine
+from trainer_toys import difference, measure
 from trueloop.engines.local import LocalEngine
-from trueloop.formulas.reduce import token_mean
+from trueloop.formulas.reduce import fixed_length, sequence_mean, token_mean
 from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Sampler
 from trueloop.models.reference import FrozenCopy, with_reference
 from trueloop.models.spec import LoRA
 from trueloop.recipes.losses import Distillation, ForwardKl, ReverseKl
-from trueloop.recipes.policy import Clip, PolicyLoss, Reinforce, give_advantages
-from trueloop.records import Probe, SamplePair, Score, Teacher
+from trueloop.recipes.policy import Clip, PolicyLoss, give_advantages
+from trueloop.records import Score, Teacher
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.optim import Optim
 from trueloop.train.step import Trainer
 from waist_toys import (
-    AGem,
-    Along,
-    EraseActivations,
-    EraseGradients,
-    EraseUpdates,
+    TOKENIZER,
+    Anchor,
     Modpo,
     Objective,
-    Screen,
-    Spy,
-    TOKENIZER,
-    annotate_beliefs,
     answer,
-    at_random,
-    belief_streams,
-    contrast,
     drive,
     flat,
     full_logprobs,
@@ -49,17 +38,12 @@ from waist_toys import (
     online,
     policy_stream,
     problem,
-    random_of_that_norm,
     scratch,
-    state_beliefs,
-    stated,
     supervised,
     taught,
     to_pair,
     to_sample_pairs,
     token_logp,
-    unaware_of_the_sampler,
-    unpredictable_revisions,
 )
 
 
@@ -226,3 +210,89 @@ def test_sharing_the_prompt_changes_the_work_and_nothing_else(policy):
     assert one.metrics["positions"].mean < 0.7 * other.metrics["positions"].mean
 
 
+# -- a teacher's top-k
+
+LESSONS = [answer(str(k), prompt, text) for k, (prompt, text, _) in enumerate(TEXTS)]
+
+
+def distilled(samples, divergence=None, **changes):
+    loss = Distillation(divergence or ForwardKl(support="tail"))
+    return Stream(name="distill", samples=samples, loss=loss, reduction=token_mean, **changes)
+
+
+def full_kl(p, q, samples):
+    """Mean over the trained positions of KL(p || q), from both models' logits."""
+    at = [(s, torch.tensor(s.loss_mask).nonzero()[:, 0] - 1) for s in samples]
+    pairs = [(full_logprobs(p, s.tokens)[t], full_logprobs(q, s.tokens)[t]) for s, t in at]
+    return torch.cat([(a.exp() * (a - b)).sum(-1) for a, b in pairs]).mean()
+
+
+@pytest.mark.parametrize("divergence", [ForwardKl(), ReverseKl()], ids=lambda d: d.kind)
+def test_a_teacher_who_lists_everything_gives_the_divergence_itself(policy, divergence):
+    teacher, V = tiny_policy(seed=1), policy.base_model.config.vocab_size
+    samples = [taught(teacher, s, V) for s in LESSONS]
+    own = (teacher, policy) if divergence.kind == "forward_kl" else (policy, teacher)
+    kl, trainer = full_kl(*own, LESSONS), scratch(policy)
+    stream = distilled(samples, divergence)
+    assert difference(gradient_of(policy, kl), trainer.backward([stream])) < 1e-4
+    assert trainer.step([stream]).metrics["distill/divergence"].mean == approx(float(kl.detach()), rel=1e-4)
+
+
+def test_a_short_list_bounds_the_divergence_and_training_lowers_it(policy):
+    teacher = tiny_policy(seed=1)
+    samples = [taught(teacher, s, 8) for s in LESSONS]
+    start = float(full_kl(teacher, policy, LESSONS).detach())
+    feed = Offline(samples, per_step=3, seed=0, streams=lambda items, step: [distilled(items)])
+    reports = [report for _, report in asyncio.run(drive(feed, scratch(policy, lr=2e-3), 30))]
+    assert reports[0].metrics["distill/divergence"].mean < start
+    assert reports[0].metrics["distill/teacher_mass"].low > 0.5
+    assert float(full_kl(teacher, policy, LESSONS).detach()) < 0.3 * start
+
+
+def test_a_position_whose_teacher_is_missing_is_not_trained(policy):
+    whole = taught(tiny_policy(seed=1), LESSONS[0], 8)
+    gone = [(-math.inf,) * 8, (-3.0, *[-math.inf] * 7), *whole.teacher.logprobs[2:]]
+    holed = replace(whole, teacher=Teacher(ids=whole.teacher.ids, logprobs=tuple(gone)))
+    first = whole.loss_mask.index(True)
+    unweighted = replace(whole, weights=tuple(w * (t > first + 1) for t, w in enumerate(whole.weights)))
+    trainer = scratch(policy)
+    found, expected, all_of_it = (trainer.backward([distilled([s])]) for s in (holed, unweighted, whole))
+    assert difference(expected, found) < 1e-6 and difference(all_of_it, found) > 0.1
+
+
+# -- all of them at once
+
+
+def family_streams(policy):
+    """A stream of each family, with coefficients and temperatures of their own."""
+    others = [answer(f"o{k}", prompt, text, weight) for k, (prompt, _, text) in enumerate(TEXTS) for weight in (2, -1)]
+    others = [replace(s, id=f"{s.id}/{k}") for k, s in enumerate(others)]
+    drawn = scratch(policy).logprobs(others, temperature=0.7)
+    sampled = [replace(s, logprobs=tuple(0.9 * x for x in lp)) for s, lp in zip(others, drawn, strict=True)]
+    reference = FrozenCopy(tiny_policy(seed=2))
+    held = with_reference(LESSONS[:2], reference)
+    loss = PolicyLoss(Clip(low=0.2, high=0.28))
+    return [
+        Stream(name="rl", samples=sampled, loss=loss, reduction=partial(fixed_length, C=9), temperature=0.7),
+        Stream(name="held", samples=held, loss=Anchor(), reduction=sequence_mean, coefficient=0.1),
+        supervised("sft", LESSONS, coefficient=0.5),
+        pair_stream(texts_to_pairs(policy, LENGTH), Modpo((0.6, 0.4), 0.2), coefficient=2.0),
+        distilled([taught(tiny_policy(seed=1), s, 8) for s in LESSONS[:2]]),
+    ]
+
+
+@pytest.mark.parametrize("adapter", [None, LoRA(rank=2, alpha=4)], ids=["whole", "adapter"])
+def test_one_step_is_the_sum_of_its_streams(adapter):
+    policy = tiny_policy(adapter=adapter)
+    streams = family_streams(policy)
+    report, together = measure(policy, streams)
+    single = [measure(policy, [stream]) for stream in streams]
+    total = {n: sum(g[n] for _, g in single) for n in together}
+    assert all(flat(g).norm() > 1e-3 for _, g in single)
+    assert difference(total, together) < 1e-6
+    assert report.loss == approx(sum(one.loss for one, _ in single), rel=1e-6)
+    letters = sum(s.trained_tokens for s in LESSONS)
+    own = {"rl": 6 * 9, "held": 2 * 4, "sft": letters, "pairs": 3, "distill": letters - 1}
+    assert report.denominator == approx(own)
+    for (one, _), stream in zip(single, streams, strict=True):
+        assert report.metrics[f"{stream.name}/loss"].mean == approx(one.loss / stream.coefficient, rel=1e-5)

@@ -1,6 +1,47 @@
-"""B."""
+"""Beliefs at the waist: probes, credit from a statistic of the whole step, and an anchor as a stream of its own."""
 
-# -- beliefs
+import asyncio
+import random
+import re
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from pytest import approx
+
+from helpers import tiny_policy
+from trainer_toys import difference
+from trueloop.engines.fake import FakeEngine
+from trueloop.engines.local import LocalEngine
+from trueloop.formulas import belief
+from trueloop.formulas.reduce import token_mean
+from trueloop.loop.loop import Sampler
+from trueloop.models.reference import FrozenCopy, with_reference
+from trueloop.recipes.policy import PolicyLoss, Reinforce, to_sample
+from trueloop.records import Probe
+from trueloop.train.batch import Stream
+from waist_toys import (
+    TOKENIZER,
+    Anchor,
+    drive,
+    full_logprobs,
+    gradient_of,
+    ids,
+    online,
+    policy_stream,
+    problem,
+    scratch,
+    token_logp,
+)
+
+WEATHER = (problem("will it rain? "), problem("will it snow? "))
+CHANCES = tuple(problem(f"0.{k} becomes ") for k in (1, 3, 5, 7, 9))
+
+
+@pytest.fixture
+def policy():
+    return tiny_policy()
 
 
 def state_beliefs(request, prompt):
@@ -75,11 +116,6 @@ class Spy:
         }
 
 
-# -- probes with a step-wide statistic
-
-WEATHER = (problem("will it rain? "), problem("will it snow? "))
-
-
 def beliefs(policy, steps, *, anchor=1.0, lr=1e-3):
     """Two problems, six rollouts each; rollouts do not depend on the policy, so arms see the same ones."""
     trainer = scratch(policy, lr=lr)
@@ -87,7 +123,6 @@ def beliefs(policy, steps, *, anchor=1.0, lr=1e-3):
         trainer,
         FakeEngine(state_beliefs, TOKENIZER, end_id=1),
         WEATHER,
-        grade=lambda problem, text: judged(False),
         annotate=annotate_beliefs,
         credit=unpredictable_revisions,
         streams=partial(belief_streams, reference=FrozenCopy(policy), anchor=anchor),
@@ -102,15 +137,17 @@ def credited(stream):
     return [next(w for w in s.weights if w) for s in stream.samples]
 
 
-def said(sample, at):
+def said(sample):
     """(prior, posterior) as the text of the sample says them."""
     text = TOKENIZER.decode([t for t, m in zip(sample.tokens, sample.loss_mask, strict=True) if m])
     return float(text[:4]), float(text[8:12])
 
 
 def test_credit_is_what_each_rollout_adds_to_a_statistic_of_the_whole_step(policy):
-    told, _ = beliefs(policy, 1)[0][0].streams
-    p, q = torch.tensor([said(s, told) for s in told.samples]).double().T
+    fill, _ = beliefs(policy, 1)[0]
+    told, _ = fill.streams
+    assert "reward/mean" not in fill.metrics, "nothing was scored, so there is no reward of 0 either"
+    p, q = torch.tensor([said(s) for s in told.samples]).double().T
 
     def statistic(keep):
         return float(torch.cov(torch.stack([p, q - p])[:, keep], correction=0)[0, 1]) ** 2
@@ -122,16 +159,16 @@ def test_credit_is_what_each_rollout_adds_to_a_statistic_of_the_whole_step(polic
 
 
 def test_credit_reaches_the_belief_and_the_anchor_the_prior(policy):
-    moved, before = tiny_policy(), FrozenCopy(policy)
-    beliefs(moved, 2, lr=3e-3)
+    later, before = tiny_policy(), FrozenCopy(policy)
+    beliefs(later, 2, lr=3e-3)
     told, held = beliefs(policy, 1)[0][0].streams
     held = replace(held, samples=with_reference(held.samples, before))
     digits = {"told": (10, 11), "held": (2, 3)}
     for stream in (told, held):
         spy = Spy(stream.loss)
-        got = scratch(moved).backward([replace(stream, loss=spy)])
+        got = scratch(later).backward([replace(stream, loss=spy)])
         assert set(spy.touched().values()) == {digits[stream.name]} and len(spy.touched()) == 12
-        assert difference(by_hand(moved, stream, digits[stream.name]), got) < 1e-5
+        assert difference(by_hand(later, stream, digits[stream.name]), got) < 1e-5
 
 
 def by_hand(policy, stream, digits):
@@ -149,21 +186,76 @@ def by_hand(policy, stream, digits):
 
 
 def test_the_anchor_holds_the_prior_while_the_belief_moves():
-    def drift(anchor):
-        policy = tiny_policy()
-        start = tiny_policy()
-        told, held = beliefs(policy, 6, anchor=anchor, lr=3e-3)[-1][0].streams
-        gains = sum(w * (logp_at(policy, s, w) - logp_at(start, s, w)) for s, w in zip(told.samples, credited(told)))
-        return gains, sum((logp_at(policy, s, 1) - logp_at(start, s, 1)) ** 2 for s in held.samples)
+    def train(anchor):
+        policy, start = tiny_policy(), tiny_policy()
+        streams = [fill.streams for fill, _ in beliefs(policy, 8, anchor=anchor)]
+        gained, drifted = (
+            [moved(policy, start, s) * torch.tensor(s.weights) for s in rows]
+            for rows in ([s for told, _ in streams for s in told.samples], streams[-1][1].samples)
+        )
+        return float(torch.cat(gained).sum()), float(torch.cat(drifted).norm())
 
-    (free_gain, free), (gain, anchored) = drift(0.0), drift(30.0)
-    assert free_gain > 0 and gain > 0
+    (free_gain, free), (gain, anchored) = train(0.0), train(100.0)
+    assert free_gain > gain > 0
     assert anchored < 0.3 * free
 
 
-def logp_at(policy, sample, weight):
-    """Log-probability of the tokens that have this weight."""
+def moved(policy, start, sample):
+    """Per token of the sample how far its log-probability moved; 0 outside the answer."""
     with torch.no_grad():
-        own = token_logp(policy, sample)
-    weights = [w for w, m in zip(sample.weights, sample.loss_mask, strict=True) if m]
-    return sum(float(x) for x, w in zip(own, weights, strict=True) if w == weight)
+        change = token_logp(policy, sample) - token_logp(start, sample)
+    return torch.zeros(len(sample.tokens)).masked_scatter(torch.tensor(sample.loss_mask), change)
+
+
+# -- a policy that learns it: any first letter states a belief, and the prior stands in the prompt
+
+
+def value(token):
+    return token % 10 / 10
+
+
+async def annotate_letters(engine, groups):
+    """The prior is what the prompt says; the posterior is what the answer's only token stands for."""
+    return [replace(g, rollouts=tuple(_letter_probes(g.problem, r) for r in g.rollouts)) for g in groups]
+
+
+def _letter_probes(problem, rollout):
+    at = rollout.loss_mask.index(True)
+    prior = Probe(name="prior", position=2, value=float(problem.prompt[:3]))
+    return replace(rollout, probes=(prior, Probe(name="posterior", position=at, value=value(rollout.tokens[at]))))
+
+
+def exact_covariance(policy):
+    """Cov(prior, revision) over all problems and answers, from the policy's own distribution."""
+    with torch.no_grad():
+        p_PV = torch.stack([full_logprobs(policy, ids(p.prompt))[-1].exp() for p in CHANCES])
+    posterior_P = p_PV @ torch.tensor([value(v) for v in range(p_PV.shape[1])])
+    prior_P = torch.tensor([float(p.prompt[:3]) for p in CHANCES])
+    return float(torch.cov(torch.stack([prior_P, posterior_P - prior_P]), correction=0)[0, 1])
+
+
+def test_training_makes_revisions_unpredictable():
+    """At first answers ignore the prior, so Cov(prior, revision) = -Var(prior) = -0.08; it is to become 0."""
+    policy = tiny_policy()
+    assert exact_covariance(policy) == approx(-0.08, abs=0.02)
+    trainer = scratch(policy, lr=2e-3)
+
+    async def run():
+        engine = LocalEngine(policy.base_model, TOKENIZER, end_ids=())
+        feed = online(
+            trainer,
+            engine,
+            CHANCES,
+            annotate=annotate_letters,
+            credit=unpredictable_revisions,
+            streams=policy_stream,
+            n=16,
+            max_tokens=1,
+        )
+        try:
+            await drive(feed, trainer, 25, Sampler(engine=engine, policy=policy).sync)
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+    assert abs(exact_covariance(policy)) < 0.02

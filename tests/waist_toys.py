@@ -1,17 +1,14 @@
-"""A toy of each family, small enough that its truth is known: rollouts, pairs, beliefs, interventions, a teacher."""
+"""Toys that the waist's tests share: rows from text, the model's own answers, a feed, pairs, a teacher."""
 
 from __future__ import annotations
 
-import random
-import re
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 
 from helpers import char_tokenizer
-from trueloop.formulas import belief, policy, preference, project
+from trueloop.formulas import policy, preference
 from trueloop.formulas.reduce import token_mean
 from trueloop.loop.flow import Fixed, Flow
 from trueloop.loop.online import Online, Seams
@@ -19,7 +16,7 @@ from trueloop.loop.rollouts import Producer
 from trueloop.models.reference import with_reference
 from trueloop.recipes.losses import Supervised
 from trueloop.recipes.policy import PolicyLoss, Reinforce, to_sample
-from trueloop.records import Metric, Pair, Probe, Problem, Sample, SamplePair, Sampling, Score, Teacher
+from trueloop.records import Pair, Problem, Sample, SamplePair, Sampling, Score, Teacher
 from trueloop.tasks.source import Part, ProblemSource
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.optim import Optim
@@ -74,7 +71,7 @@ def flat(named):
 # -- rollouts: any problems, any engine, any credit
 
 
-def online(trainer, engine, problems, *, grade, credit, streams, n, max_tokens, annotate=None):
+def online(trainer, engine, problems, *, credit, streams, n, max_tokens, grade=None, annotate=None):
     async def score(problem, text, step):
         return grade(problem, text)
 
@@ -82,7 +79,7 @@ def online(trainer, engine, problems, *, grade, credit, streams, n, max_tokens, 
         engine=engine,
         encode=lambda problem, step: ids(problem.prompt),
         decode=TOKENIZER.decode,
-        grade=score,
+        grade=score if grade is not None else None,
         samples=Fixed(n=n),
         sampling=lambda problem: Sampling(max_tokens=max_tokens),
         seed=0,
@@ -109,9 +106,13 @@ async def drive(feed, trainer, steps, sync=None):
     return done
 
 
-def policy_stream(groups, step, *, term=None):
+def judged(right):
+    return Score(status="scored", reward=float(right), passed=bool(right))
+
+
+def policy_stream(groups, step):
     samples = [to_sample(r, a) for g in groups for r, a in zip(g.rollouts, g.advantages, strict=True)]
-    return [Stream(name="policy", samples=samples, loss=PolicyLoss(term or Reinforce()), reduction=token_mean)]
+    return [Stream(name="policy", samples=samples, loss=PolicyLoss(Reinforce()), reduction=token_mean)]
 
 
 def unaware_of_the_sampler(streams):
@@ -189,7 +190,3 @@ def taught(policy, sample, K):
         top = full_logprobs(policy, sample.tokens)[at - 1].topk(K)
     rows = (tuple(map(tuple, x.tolist())) for x in (top.indices, top.values))
     return replace(sample, teacher=Teacher(ids=next(rows), logprobs=next(rows)))
-
-
-def judged(right):
-    return Score(status="scored", reward=float(right), passed=bool(right))

@@ -135,8 +135,8 @@ def _run(arguments: argparse.Namespace) -> int:
     out = arguments.out or Path("runs") / Path(arguments.config.removesuffix(".toml")).name
     outcome = recipe.run(resolved.config, resolved, out, arguments.resume)
     print(outcome.summary)
-    if outcome.interrupted:
-        return 128 + signal.SIGINT
+    if outcome.signal is not None:
+        return 128 + int(outcome.signal)
     return 0 if outcome.ok else 1
 
 

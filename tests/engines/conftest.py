@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import torch
 from transformers import PreTrainedModel
 
 from helpers import char_tokenizer
@@ -25,6 +26,19 @@ def engine_of() -> Iterator[Callable[..., LocalEngine]]:
     yield make
     for engine in engines:
         asyncio.run(engine.close())
+
+
+@pytest.fixture
+def jittered() -> Callable[[PreTrainedModel], PreTrainedModel]:
+    """The model with noise on every weight: a fresh one has norms of 1 and biases of 0, which hide mistakes."""
+
+    def shake(model: PreTrainedModel) -> PreTrainedModel:
+        generator = torch.Generator().manual_seed(0)
+        for weight in model.parameters():
+            weight.data += 0.1 * torch.randn(weight.shape, generator=generator)
+        return model.eval()
+
+    return shake
 
 
 @pytest.fixture

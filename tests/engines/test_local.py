@@ -112,8 +112,8 @@ def test_seeds_tell_samples_apart_and_decide_them(engine_of, run):
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2"])
-def test_logprobs_of_given_sequences(kind, engine_of):
-    model = tiny_policy(kind).model.eval()
+def test_logprobs_of_given_sequences(kind, engine_of, jittered):
+    model = jittered(tiny_policy(kind).model)
     engine = engine_of(model, prefill_chunk=30)
     rng = random.Random(0)
     sequences = [tuple(rng.randrange(2, 80) for _ in range(n)) for n in (9, 1, 70, 4, 4, 30, 2)]
@@ -182,8 +182,8 @@ def test_closing_the_iterator_aborts_its_requests_and_no_others(engine_of):
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2"])
-def test_loaded_weights_are_those_of_the_trainer(kind, engine_of, run):
-    new = tiny_policy(kind, seed=5).model.eval()
+def test_loaded_weights_are_those_of_the_trainer(kind, engine_of, run, jittered):
+    new = jittered(tiny_policy(kind, seed=5).model)
     engine, fresh = engine_of(tiny_policy(kind).model, version=3), engine_of(new)
     before = run(engine, mixed(8))
     assert {c.version for c in before.values()} == {3}

@@ -72,6 +72,12 @@ def test_unknown_adapters_are_named_with_the_known_ones(tmp_path, engine_of, run
         run(engine, [Request(id="x", prompt=(3,), adapter="poem", sampling=Sampling(max_tokens=1))])
 
 
+def test_a_model_with_adapter_layers_inside_is_refused(engine_of):
+    wrapped = peft.get_peft_model(tiny_policy().model, peft.LoraConfig(target_modules=["q_proj"]))
+    with pytest.raises(EngineError, match="carries adapter layers"):
+        engine_of(wrapped.get_base_model())
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -28,7 +28,7 @@ def train(trainer, steps):
 
 
 def trainer_of(policy):
-    return Trainer(policy, OPTIM, Batching(seed=3))
+    return Trainer(policy, OPTIM, Batching(), seed=3)
 
 
 def everything(trainer):

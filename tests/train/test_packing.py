@@ -2,6 +2,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer_toys import groups, pairs
+from trueloop.records import Sample
 from trueloop.train.packing import Limits, Row, cost, divide, pack, plain_rows, trained_span
 
 packed = settings(max_examples=60, deadline=None)
@@ -60,6 +61,17 @@ def test_both_answers_of_a_pair_stay_in_one_pass():
         for one in passes:
             members = {k for row in one for k in row.members}
             assert members == {k ^ 1 for k in members}
+
+
+def test_unequal_answers_do_not_keep_pairs_apart():
+    def answers(k, length):
+        tokens = tuple(range(10 * k, 10 * k + 4))
+        return Sample(id=str(k), tokens=tokens * length, loss_mask=(False,) + (True,) * (4 * length - 1),
+                      weights=(1.0,) * (4 * length))  # fmt: skip
+
+    rows = [answers(k, 8 if k % 2 else 2) for k in range(16)]
+    items = [(2 * k, 2 * k + 1) for k in range(8)]
+    assert len(pack(rows, items, Limits(budget=256, share=True))) == 2
 
 
 def test_sorting_leaves_little_padding():

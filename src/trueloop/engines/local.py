@@ -49,8 +49,8 @@ class LocalEngine:
     dtype          of weights and cache; log-probabilities are computed in float32
     adapters       PEFT LoRA directories by name; a request without an adapter is answered by the base
 
-    Raises `EngineError` if the model's cached, padded forward disagrees with its plain one, and `ModelError` for an
-    adapter that cannot be used.
+    Raises `EngineError` if the model carries adapter layers or its cached, padded forward disagrees with its plain one,
+    and `ModelError` for an adapter that cannot be used.
     """
 
     def __init__(
@@ -265,6 +265,11 @@ def choose_decoder(model: PreTrainedModel, adapters: Adapters, *, dtype: torch.d
 
     Compared in float32, on a copy of the model: a wrong forward shows there, whatever `dtype` would hide.
     """
+    if any(".base_layer." in name for name in model.state_dict()):
+        raise EngineError(
+            f"{type(model).__name__} carries adapter layers, which are not part of its weights by name; give the base "
+            "(or a fresh model of its config, then load the merged weights), and adapters by their directories"
+        )
     own = copy.deepcopy(model).float().eval().requires_grad_(False)
     none = Adapters({}, dtype=torch.float32, device=model.device)
     why = f"{type(model).__name__} is not one that the fast path covers"

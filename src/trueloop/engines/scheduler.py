@@ -80,7 +80,6 @@ class Batch:
 
     lots: list[Lot]
     prefix: Prefix
-    version: int
     logits_JV: Tensor | None = None
 
 
@@ -185,7 +184,7 @@ class Scheduler:
             return False
         self._reserve(lots)
         prefix = self._decoder.start([lot.prompt for lot in lots], [lot.adapter for lot in lots])
-        self._batch = Batch(lots=lots, prefix=prefix, version=self.version)
+        self._batch = Batch(lots=lots, prefix=prefix)
         self._lots = dict(list(self._lots.items())[len(lots) :])
         self.prefilled_tokens += sum(len(lot.prompt) for lot in lots)
         return True
@@ -230,7 +229,7 @@ class Scheduler:
         if not rows:
             return
         for row in rows:
-            row.version = batch.version
+            row.version = self.version
         stays = self._draw(rows, logits_JV[picks], Knobs.of([r.request.sampling for r in rows], logits_JV.device))
         if stays:
             self._decoder.append(batch.prefix, [picks[i] for i in stays])

@@ -55,6 +55,48 @@ def token_logprobs(
     return TokenLogprobs(logp_N=logp_NJ[:, 0], entropy_N=entropy_N, at_NK=None if at_NK is None else logp_NJ[:, 1:])
 
 
+@torch.no_grad()
+def top_logprobs(
+    hidden_ND: Tensor,
+    head_VD: Tensor,
+    k: int,
+    *,
+    bias_V: Tensor | None = None,
+    temperature: float = 1.0,
+    listed: int | None = None,
+    block: int = BLOCK,
+) -> tuple[Tensor, Tensor]:
+    """The `k` most probable ids [N, K] and their log-probabilities [N, K], most probable first; without gradient.
+
+    Exact, under softmax((hidden headᵀ + bias) / temperature) over all of V, in the arithmetic of `token_logprobs`.  Ids
+    at or above `listed` count in the normaliser but are not named (a head is often longer than its vocabulary).  At
+    most N x (block + K) logits are held.  Raises DataError as `token_logprobs`, and for a k outside [1, listed].
+    """
+    V = len(head_VD)
+    listed = V if listed is None else min(listed, V)
+    _validate(hidden_ND, head_VD, torch.zeros(len(hidden_ND)), bias_V, temperature, None, block)
+    if not 1 <= k <= listed:
+        raise DataError(f"top_logprobs: k must lie in [1, {listed}], the number of ids that can be named; got {k}")
+    with torch.autocast(hidden_ND.device.type, enabled=False):
+        blocks = _Blocks(hidden_ND, head_VD, bias_V, temperature, block)
+        best_NK, ids_NK = blocks.new_zeros(len(hidden_ND), 0), blocks.new_zeros(len(hidden_ND), 0).long()
+        lse_parts = []
+        for start, stop in blocks:
+            z_NB = blocks.logits(start, stop)
+            lse_parts.append(z_NB.logsumexp(dim=1))
+            best_NK, ids_NK = _merge_top(best_NK, ids_NK, z_NB[:, : max(listed - start, 0)], start, k)
+        return ids_NK, best_NK - torch.stack(lse_parts).logsumexp(dim=0)[:, None]
+
+
+def _merge_top(best_NK: Tensor, ids_NK: Tensor, z_NB: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of what was kept and of a block whose first column is `start`, sorted; all, where there are fewer."""
+    local = z_NB.topk(min(k, z_NB.shape[1]), dim=1)
+    values = torch.cat([best_NK, local.values], dim=1)
+    ids = torch.cat([ids_NK, local.indices + start], dim=1)
+    chosen = values.topk(min(k, values.shape[1]), dim=1)
+    return chosen.values, ids.gather(1, chosen.indices)
+
+
 class _TokenLogprobs(torch.autograd.Function):
     """With z the logits over T, L their log-sum-exp, log p = z - L and H = -sum_v p_v log p_v:
 

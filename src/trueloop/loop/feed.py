@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +86,8 @@ class Offline(Generic[Item]):
         if not taken:
             return None
         passes = self.epoch + self.cursor / len(self.items)
-        return Fill(streams=self.streams(taken, step), metrics={"data/epochs": passes})
+        streams = await asyncio.to_thread(self.streams, taken, step)
+        return Fill(streams=streams, metrics={"data/epochs": passes})
 
     def _epoch_order(self) -> list[int]:
         if self._order[0] != self.epoch:

@@ -54,6 +54,7 @@ class Ending:
     step: int
     outcome: Literal["completed", "stopped", "interrupted"]
     why: str
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +88,7 @@ class Loop:
         self.config, self.run, self.trainer, self.feed = config, run, trainer, feed
         self.title, self.sampler, self.guard, self.shown = title, sampler, guard, shown
         self.step = 0
-        self._interrupted = False
+        self._signal: int | None = None
         self._watchdog = Watchdog(config.watchdog, self._describe, self._report_stuck)
         self._progress: Report | None = None
 
@@ -124,7 +125,7 @@ class Loop:
     async def _steps(self) -> Ending:
         if self.sampler is not None:
             await self.sampler.sync(self.trainer.version)
-        if self.step == 0 and self.guard is not None:
+        if self.step == 0 and self.guard is not None and not self.guard.history:
             await self._evaluate()
             self._checkpoint(self.guard.history[-1][1])
         if self.guard is not None and (reached := self.guard.verdict()) is not None:
@@ -140,7 +141,7 @@ class Loop:
                 why = await self._one(fill)
                 if why is not None:
                     return self._end("stopped", why)
-                if self._interrupted and self._in_sync:
+                if self._signal is not None and self._in_sync:
                     return self._end("interrupted", f"stopped by a signal after step {self.step}; --resume goes on")
         return self._end("completed", f"all {self.step} steps done")
 
@@ -198,7 +199,7 @@ class Loop:
     def _end(self, outcome: Literal["completed", "stopped", "interrupted"], why: str) -> Ending:
         if all(c.step != self.step for c in self.run.checkpoints.all()):
             self._checkpoint(None)
-        return Ending(step=self.step, outcome=outcome, why=why)
+        return Ending(step=self.step, outcome=outcome, why=why, signal=self._signal)
 
     def _save_failure(self, streams: Sequence[Stream]) -> None:
         latest = self.run.checkpoints.latest()
@@ -224,11 +225,11 @@ class Loop:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: int) -> None:
-        if self._interrupted:
+        if self._signal is not None:
             print("\ninterrupted twice: left at once; --resume goes on from the last checkpoint", file=sys.stderr)
             sys.stderr.flush()
             os._exit(128 + number)
-        self._interrupted = True
+        self._signal = number
         print("\ninterrupted: finishing this step and saving (again to leave at once)", file=sys.stderr)
 
     def _describe(self) -> str:

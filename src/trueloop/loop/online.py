@@ -27,6 +27,7 @@ FATES: tuple[Fate, ...] = ("used", "filtered", "stale", "failed", "open")
 Annotate = Callable[[Engine, Sequence[Group]], Awaitable[Sequence[Group]]]
 Credit = Callable[[Sequence[Group]], Sequence[Group]]
 ToStreams = Callable[[Sequence[Group], int], Sequence[Stream]]
+Unfit = Callable[[Group, int], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,13 @@ class Seams:
     credit    (groups of a step) -> the groups with advantages; it sees the whole step
     streams   (groups with advantages, step from 1) -> what the trainer takes
     annotate  (engine, groups of a step) -> the groups with probes
+    unfit     (scored group, step) -> the reason for which it cannot be trained on, or None
     """
 
     credit: Credit
     streams: ToStreams
     annotate: Annotate | None = None
+    unfit: Unfit | None = None
 
 
 @dataclass(slots=True)
@@ -230,7 +233,7 @@ class Online:
             return "too_long"
         if self.flow.drop_zero_variance and len(set(group.rewards())) == 1:
             return "zero_variance"
-        return None
+        return self.seams.unfit(group, self.step) if self.seams.unfit is not None else None
 
     def _count_filtered(self, reason: str) -> None:
         self._tally.filtered_in_a_row += 1
@@ -301,7 +304,7 @@ class Online:
 
 def _verifier_failure(group: Group) -> str | None:
     for rollout in group.rollouts:
-        if rollout.score is None or rollout.score.status == "error":
-            why = rollout.score.why if rollout.score is not None else "not scored"
-            return f"verifier: {why.strip().splitlines()[-1] if why.strip() else 'no reason given'}"
+        if rollout.score is not None and rollout.score.status == "error":
+            why = rollout.score.why.strip()
+            return f"verifier: {why.splitlines()[-1] if why else 'no reason given'}"
     return None

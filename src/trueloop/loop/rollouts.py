@@ -64,7 +64,7 @@ def _satisfied(rollouts: Sequence[Rollout], samples: Adaptive) -> bool:
 
 
 class Producer:
-    """Turns tickets into outcomes.
+    """Turns tickets into outcomes.  Without `grade` the rollouts stay unscored: credit is to read something else.
 
     The tickets of one call go through the engine together, round by round, so that what is in a batch depends on the
     tickets alone and not on timing: the same call repeats bit by bit.
@@ -76,7 +76,7 @@ class Producer:
         engine: Engine,
         encode: Encode,
         decode: Decode,
-        grade: Grade,
+        grade: Grade | None,
         samples: Samples,
         sampling: Callable[[Problem], Sampling],
         seed: int,
@@ -139,6 +139,6 @@ class Producer:
     async def _score(self, draft: _Draft, rollout: Rollout, step: int) -> None:
         if rollout.finish in ("abort", "error"):
             draft.failure = draft.failure or f"engine: sample {rollout.id} ended with {rollout.finish!r}"
-        else:
+        elif self.grade is not None:
             rollout = replace(rollout, score=await self.grade(draft.ticket.problem, rollout.text, step))
         draft.rollouts.append(rollout)

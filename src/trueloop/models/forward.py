@@ -79,17 +79,29 @@ def score(
     sampler disagree (arXiv:2506.13585, section 3.2).  The model stays in the mode it is in: a `Policy` keeps it in
     evaluation mode, without dropout.  A logit transform of the model's own (soft cap, scale) is applied by the model.
     """
+    packed, head = packed_states(model, rows, predict_N, compute_dtype)
+    if head is None:
+        return _own_logprobs(packed, ids_N, temperature, entropy, at_NK)
+    return token_logprobs(
+        packed, head.weight, ids_N, bias_V=head.bias, temperature=temperature, entropy=entropy, at_NK=at_NK
+    )
+
+
+def packed_states(
+    model: PreTrainedModel | PeftModel, rows: Rows, predict_N: Tensor, compute_dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, nn.Linear | None]:
+    """One backbone forward: the hidden states [N, D] at flat indices predict[n] of [R * S] and the linear head on them.
+
+    Where the logits are more than a linear head, the model's own logits [N, V] and None.
+    """
     base = base_of(model)
     inputs = {"input_ids": rows.ids_RS, **_attention_inputs(base, rows), "use_cache": False}
     head = linear_head(base)
     with torch.autocast(rows.ids_RS.device.type, dtype=compute_dtype, enabled=compute_dtype != torch.float32):
         if head is None:
-            return _own_logprobs(base, inputs, predict_N, ids_N, temperature, entropy, at_NK)
+            return _own_logits(base, inputs, predict_N), None
         hidden_RSD = base.base_model(**inputs).last_hidden_state
-    hidden_ND = hidden_RSD.flatten(0, 1).index_select(0, predict_N)
-    return token_logprobs(
-        hidden_ND, head.weight, ids_N, bias_V=head.bias, temperature=temperature, entropy=entropy, at_NK=at_NK
-    )
+    return hidden_RSD.flatten(0, 1).index_select(0, predict_N), head
 
 
 def linear_head(base: PreTrainedModel) -> nn.Linear | None:
@@ -128,7 +140,9 @@ def _attention_inputs(base: PreTrainedModel, rows: Rows) -> dict[str, Tensor]:
             return {"position_ids": position_RS, "attention_mask": mask}
     allowed = dense_mask(rows.segment_RS)
     if base.config._attn_implementation == "eager":  # it adds the mask to the scores
-        allowed = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
+        allowed = torch.zeros(allowed.shape, device=allowed.device).masked_fill(
+            ~allowed, torch.finfo(torch.float32).min
+        )
     return {"position_ids": position_RS, "attention_mask": allowed}
 
 
@@ -166,19 +180,17 @@ def _is_linear(base: PreTrainedModel, head: nn.Linear) -> bool:
     return torch.equal(expected.argmax(-1), logits.argmax(-1)) and torch.allclose(logits, expected, rtol=1e-3, atol=1)
 
 
-def _own_logprobs(
-    base: PreTrainedModel,
-    inputs: dict[str, Any],
-    predict_N: Tensor,
-    ids_N: Tensor,
-    temperature: float,
-    entropy: bool,
-    at_NK: Tensor | None,
-) -> TokenLogprobs:
-    """Through the model's own logits of the packed states: N x V of them, held until the backward."""
+def _own_logits(base: PreTrainedModel, inputs: dict[str, Any], predict_N: Tensor) -> Tensor:
+    """The model's own logits of the packed states, [N, V]."""
     head = base.get_output_embeddings()
     with _changed_states(head, lambda hidden_RSD: hidden_RSD.flatten(0, 1).index_select(0, predict_N)[None]):
-        logits_NV = base(**inputs).logits[0]
+        return base(**inputs).logits[0]
+
+
+def _own_logprobs(
+    logits_NV: Tensor, ids_N: Tensor, temperature: float, entropy: bool, at_NK: Tensor | None
+) -> TokenLogprobs:
+    """From the model's own logits, which are held until the backward."""
     logp_NV = F.log_softmax(logits_NV.float() / temperature, dim=-1)
     return TokenLogprobs(
         logp_N=logp_NV.gather(1, ids_N[:, None])[:, 0],

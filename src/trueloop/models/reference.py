@@ -89,7 +89,7 @@ class FrozenCopy:
 
     def logprobs(self, samples: Sequence[Sample]) -> list[tuple[float, ...]]:
         """See `Reference`."""
-        with self._swapped_in():
+        with self.swapped_in():
             return sample_logprobs(self._policy.model, samples, **self._scoring)
 
     def refresh(self, step: int) -> bool:
@@ -116,8 +116,11 @@ class FrozenCopy:
         return {name: p.detach().clone() for name, p in self._policy.trainable().items()}
 
     @contextmanager
-    def _swapped_in(self) -> Iterator[None]:
-        """Pointers are exchanged, so tensors that an engine took from the policy keep the policy's values."""
+    def swapped_in(self) -> Iterator[None]:
+        """The policy's model is the copy inside.
+
+        Pointers are exchanged, so tensors that an engine took from the policy keep the policy's values.
+        """
         parameters = dict(self._policy.model.named_parameters())
         own = {name: parameters[name].data for name in self._copy}
         try:

@@ -26,7 +26,7 @@ def sample_logprobs(
     Plain rows, sorted by length; `max_tokens` bounds the padded tokens of one forward (a longer sample goes alone).
     """
     values: list[tuple[float, ...]] = [()] * len(samples)
-    for chosen in _by_length(samples, max_tokens):
+    for chosen in by_length(samples, max_tokens):
         rows = plain_rows([samples[i].tokens for i in chosen]).to(model.device)
         S = rows.ids_RS.shape[1]
         flat = [r * S + t for r, i in enumerate(chosen) for t, on in enumerate(samples[i].loss_mask) if on]
@@ -39,7 +39,7 @@ def sample_logprobs(
     return values
 
 
-def _by_length(samples: Sequence[Sample], max_tokens: int) -> Iterator[list[int]]:
+def by_length(samples: Sequence[Sample], max_tokens: int) -> Iterator[list[int]]:
     """Indices in batches of near-equal length whose padded size stays within `max_tokens`."""
     batch: list[int] = []
     for i in sorted(range(len(samples)), key=lambda i: len(samples[i].tokens)):

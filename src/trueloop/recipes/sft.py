@@ -22,6 +22,7 @@ from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Ending, Loop
 from trueloop.models import Policy
 from trueloop.recipes import estimate, wiring
+from trueloop.recipes.hints import Shown
 from trueloop.recipes.losses import Supervised
 from trueloop.records import Sample
 from trueloop.store.run import Run
@@ -35,12 +36,14 @@ class Config(wiring.Common):
 
     rows_per_step  demonstrations of one optimizer step
     epochs         passes over them; None: until loop.steps
+    hint           is put into the prompts of a share of them
     """
 
     task: TaskConfig
     split: str = "train"
     rows_per_step: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1)] | None = None
+    hint: Shown | None = None
 
 
 def plan(config: Config) -> str:
@@ -73,7 +76,7 @@ def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wir
     """Train, or go on with what `out` holds."""
     ending, found = train(config, resolved, out, resume, title="sft")
     summary = f"{ending.why}\n{summarize(found)}\nmodel: {last_model(found)}"
-    return wiring.Outcome(ok=True, summary=summary, interrupted=ending.outcome == "interrupted")
+    return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
 
 
 def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str) -> tuple[Ending, Run]:
@@ -88,7 +91,10 @@ def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, t
 
 
 async def _train(config: Config, task: Task, policy: Policy, store: Run, title: str) -> Ending:
-    samples = wiring.supervised(task, list(task.demonstrations(config.split)), policy)
+    demonstrations = list(task.demonstrations(config.split))
+    if config.hint is not None:
+        demonstrations = config.hint.among(demonstrations)
+    samples = wiring.supervised(task, demonstrations, policy)
     engine = wiring.open_engine(config.engine, policy) if config.guard is not None else None
 
     async def synced() -> LocalEngine:

@@ -76,6 +76,7 @@ class Common(Config):
 
     seed       of everything that is drawn: weights, order of the data, completions
     processes  on this machine that divide a step's passes; the result is that of one
+    gradient_checkpointing  compute activations again in the backward pass: less memory, about a third more time
     """
 
     seed: int
@@ -84,6 +85,7 @@ class Common(Config):
     optim: Optim
     batching: Batching = Batching()
     processes: Annotated[int, Field(ge=1)] = 1
+    gradient_checkpointing: bool = False
     engine: Engine = Engine()
     loop: LoopConfig
     guard: Evaluating | None = None
@@ -92,11 +94,11 @@ class Common(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a recipe returns to the command line."""
+    """What a recipe returns to the command line.  `signal` is the one that ended it early."""
 
     ok: bool
     summary: str
-    interrupted: bool = False
+    signal: int | None = None
 
 
 @contextmanager
@@ -130,8 +132,8 @@ def data_of(policy: Policy, task: Task, *splits: str) -> dict[str, str]:
 def open_run(
     recipe: str, config: Common, resolved: Resolved[Any], out: Path, resume: bool, data: Mapping[str, str]
 ) -> Run:
-    """A new run directory, or the one to go on with; `loop.steps` may be raised on resuming."""
-    if resume and (out / "run.json").is_file():
+    """A new run directory, or the one to go on with; what is under `loop` may change on resuming."""
+    if resume:
         return Run.resume(out, config=resolved.raw, data=data, may_change=("loop",), retention=config.retention)
     return Run.create(
         out,
@@ -148,9 +150,18 @@ def open_run(
 def open_trainer(config: Common, policy: Policy, interventions: tuple[object, ...] = ()) -> Iterator[Trainer]:
     """A trainer, with its worker processes where the configuration asks for them."""
     torch.set_num_threads(1)
+    if config.gradient_checkpointing:
+        policy.enable_gradient_checkpointing()
     workers = Workers(policy, processes=config.processes) if config.processes > 1 else None
     try:
-        yield Trainer(policy, config.optim, config.batching, interventions=interventions, workers=workers)
+        yield Trainer(
+            policy,
+            config.optim,
+            config.batching,
+            interventions=interventions,
+            workers=workers,
+            seed=config.seed,
+        )
     finally:
         if workers is not None:
             workers.close()
@@ -191,7 +202,10 @@ def open_guard(
             seed=seed,
             name="guard",
         )
-        return found.summary()
+        row = found.summary()
+        verifier = dict(row.pop("verifier"))
+        seconds = {f"verifier/{name}": verifier.pop(name, None) for name in ("p50", "p95", "p99")}
+        return row | {"verifier": verifier, "seconds": seconds}
 
     return Guard(config, measure)
 

@@ -28,13 +28,11 @@ class Batching(Config):
     budget         most model positions of one forward pass, padding included; a longer row goes alone
     shared_prefix  read a prefix that several samples have in common once, where that is less work
     compute_dtype  of the forward and backward pass; weights, gradients and optimizer state stay float32
-    seed           of dropout, for models that have it
     """
 
     budget: int = Field(default=8192, ge=1)
     shared_prefix: bool = True
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

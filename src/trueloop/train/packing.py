@@ -60,12 +60,12 @@ def pack(samples: Sequence[Sample], items: Sequence[tuple[int, ...]], limits: Li
     spans = [trained_span(sample) for sample in samples]
     units = _units(samples, spans, items, limits)
     budget = _share_of(limits, sum(row.length for unit in units for row in unit), PASSES_PER_PART)
-    passes: list[list[Row]] = []
+    passes: list[list[Unit]] = []
     for unit in sorted(units, key=_order):
         if not passes or not _fits(passes[-1], unit, budget, limits.budget // 32):
             passes.append([])
-        passes[-1].extend(unit)
-    return passes
+        passes[-1].append(unit)
+    return [[row for unit in one for row in unit] for one in passes]
 
 
 def plain_rows(samples: Sequence[Sample]) -> tuple[Row, ...]:
@@ -142,12 +142,12 @@ def _completion(item: tuple[int, ...], spans: Sequence[tuple[int, int]]) -> int:
     return sum(spans[k][1] - spans[k][0] for k in item)
 
 
-def _fits(rows: Sequence[Row], unit: Unit, budget: int, padding: int) -> bool:
-    """Whether the unit, which is no longer than the rows of a pass, can join them."""
-    together = (*rows, *unit)
-    positions = cost(together)
-    few = positions - sum(row.length for row in together) <= padding
-    return _shared(unit) == _shared((rows[0],)) and positions <= budget and few
+def _fits(units: Sequence[Unit], unit: Unit, budget: int, padding: int) -> bool:
+    """Whether a unit can join a pass of units of which none is shorter; padding inside a unit is nobody's choice."""
+    together = (*units, unit)
+    positions = sum(map(len, together)) * _longest(units[0])
+    few = positions - sum(cost(one) for one in together) <= padding
+    return _shared(unit) == _shared(units[0]) and positions <= budget and few
 
 
 def _order(unit: Unit) -> tuple[bool, int]:

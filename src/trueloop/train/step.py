@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trueloop.errors import ModelError, TrainingError
 from trueloop.models.policy import Policy
+from trueloop.models.shared import why_not_shared
 from trueloop.records import Metric, Sample, StepReport, derive_seed
 from trueloop.train import optim as optimizers
 from trueloop.train.batch import Batching, Pass, Stream
@@ -37,9 +38,11 @@ class Trainer:
 
     A step whose gradient is exactly 0 (every row silent, say every advantage 0) changes nothing: without this, momentum
     and weight decay would move the weights where the data said nothing.  Interventions are not asked then, the
-    version stays, the schedule goes on, and the report says loss 0 and gradient norm 0.
+    version stays, the schedule goes on, and the report says gradient norm 0.
 
     With `workers` the passes are divided over processes.  They belong to the caller, who closes them.
+
+    `seed` is that of dropout, for models that have it.
 
     The first rows that share a prefix are also scored as plain rows.  `shared_prefix_gap` is the largest difference of
     a log-probability then, None before; where it is not rounding, all rows are plain from then on, `plain_because`
@@ -54,8 +57,9 @@ class Trainer:
         *,
         interventions: Sequence[object] = (),
         workers: Workers | None = None,
+        seed: int = 0,
     ) -> None:
-        self.policy, self.optim, self.batching = policy, optim, batching
+        self.policy, self.optim, self.batching, self.seed = policy, optim, batching, seed
         self.chain = Chain(interventions)
         self.version = 0
         self.steps = 0
@@ -148,7 +152,7 @@ class Trainer:
         return Limits(budget=self.batching.budget, share=self._share, parts=parts)
 
     def _plan(self, streams: Sequence[Stream]) -> Plan:
-        seed = derive_seed(self.batching.seed, "dropout", self.steps)
+        seed = derive_seed(self.seed, "dropout", self.steps)
         work = plan(streams, self._limits(), seed)
         return work if self._sharing_holds(work.passes) else plan(streams, self._limits(), seed)
 
@@ -157,19 +161,20 @@ class Trainer:
         shared = next((one for whole in passes for one in shared_rows(whole)), None)
         if shared is None or self.shared_prefix_gap is not None:
             return True
-        try:
-            self.shared_prefix_gap = self._runner.prefix_gap(shared)
-        except ModelError as error:
-            self.plain_because = str(error)
-        else:
-            if self.shared_prefix_gap > PREFIX_TOLERANCE:
-                self.plain_because = (
-                    f"shared and plain rows differ by {self.shared_prefix_gap:.2g} in a log-probability"
-                )
+        self.plain_because = why_not_shared(self.policy) or self._why_shared_rows_differ(shared)
         if self.plain_because is not None:
             self._share = False
             log.warning("rows with a shared prefix are not used: %s", self.plain_because)
         return self._share
+
+    def _why_shared_rows_differ(self, shared: Pass) -> str | None:
+        """None if these rows have the log-probabilities of plain ones, else the reason for using those."""
+        try:
+            self.shared_prefix_gap = self._runner.prefix_gap(shared)
+        except ModelError as error:
+            return str(error)
+        gap = self.shared_prefix_gap
+        return None if gap <= PREFIX_TOLERANCE else f"shared and plain rows differ by {gap:.2g} in a log-probability"
 
     def _accumulate(self, passes: Sequence[Pass]) -> list[Tally]:
         self._runner.flat.zero_()

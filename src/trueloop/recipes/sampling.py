@@ -1,0 +1,248 @@
+"""What every recipe that samples shares: a warm start, how problems are asked and graded, and the loop around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+
+from trueloop import config as configuration
+from trueloop.chat import encode_prompt
+from trueloop.config import Resolved
+from trueloop.engines.local import LocalEngine
+from trueloop.loop.feed import Feed, Mixed, Offline
+from trueloop.loop.flow import Flow, check_flow, samples_per_problem
+from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
+from trueloop.loop.online import Online, Seams
+from trueloop.loop.rollouts import Producer
+from trueloop.models import Policy, Pretrained
+from trueloop.recipes import sft, wiring
+from trueloop.recipes.hints import Shown
+from trueloop.records import Problem, Prompt, Sample, Score
+from trueloop.store.run import Run
+from trueloop.tasks.base import Demonstration, Task
+from trueloop.tasks.registry import Mix, open_mix
+from trueloop.tasks.schedule import Constant, Schedule
+from trueloop.train.optim import Optim
+from trueloop.train.step import Trainer
+from trueloop.verify.pool import VerifierPool
+
+
+class WarmStart(configuration.Config):
+    """Supervised fine-tuning on the first task's demonstrations, before all else, as a run of its own in warm_start/.
+
+    Its fields are those of the same names in sft.Config.
+    """
+
+    rows_per_step: Annotated[int, Field(ge=1)]
+    hint: Shown | None = None
+    optim: Optim
+    loop: LoopConfig
+    guard: wiring.Evaluating | None = None
+
+
+class SftMix(configuration.Config):
+    """Demonstrations trained beside the rollouts, as a second stream with its own denominator."""
+
+    rows_per_step: Annotated[int, Field(ge=1)]
+    coefficient: Annotated[float, Field(gt=0)]
+
+
+class Common(wiring.Common):
+    """The settings of recipes that sample.
+
+    tasks           one or more tasks and their shares; the guard evaluates the first
+    leniency, shots schedules over steps: the reward of a right answer in the wrong format, and the number of
+                    few-shot examples in the prompt
+    """
+
+    tasks: Mix
+    warm_start: WarmStart | None = None
+    draw: wiring.Draw = wiring.Draw()
+    flow: Flow
+    leniency: Schedule = Constant(at=0.0)
+    shots: Schedule = Constant(at=0)
+    max_verifier_errors: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+C = TypeVar("C", bound=Common)
+
+
+def plan(config: Common, title: str) -> tuple[list[str], int]:
+    """What a run would do, in words: problems x samples -> steps and tokens; and the most tokens that it samples."""
+    check_flow(config.flow)
+    tasks, source = open_mix(config.tasks, seed=config.seed)
+    shares = ", ".join(_share(name, row) for name, row in source.report().items())
+    problems, samples = config.flow.problems_per_step, samples_per_problem(config.flow.samples)
+    tokens = problems * samples * max(task.max_tokens for task in tasks.values())
+    total = config.loop.steps * tokens
+    lines = [
+        f"{title} on {shares}",
+        f"{config.loop.steps} steps of {problems} problems x at most {samples} samples = {problems * samples} "
+        f"completions, at most {tokens} sampled tokens a step, {total} in all",
+        f"engine: {config.engine.max_rows} rows at once, {config.engine.cache_tokens} cached positions",
+        f"staleness: at most {config.flow.max_staleness} steps; weights move every {config.flow.sync_every}",
+    ]
+    if config.warm_start is not None:
+        lines.insert(1, f"warm start: {sft.headline(_warm_config(config))}")
+    return lines, total
+
+
+def _share(name: str, row: dict[str, Any]) -> str:
+    asked = "" if row["asked"] is None else f" ({row['asked']:.0%} of the problems asked)"
+    return f"{name} {row['problems']} problems{asked}"
+
+
+def run(
+    recipe: str,
+    config: C,
+    resolved: Resolved[Any],
+    out: Path,
+    resume: bool,
+    train: Callable[[C, Policy, Run], Coroutine[Any, Any, Ending]],
+    *,
+    data: Mapping[str, str] | None = None,
+) -> wiring.Outcome:
+    """Warm start if there is one, then `train`; or go on with what `out` holds.
+
+    `data` has the hashes of what the recipe reads besides its tasks and the policy.
+    """
+    check_flow(config.flow)
+    tasks, _ = open_mix(config.tasks, seed=config.seed)
+    first = next(iter(tasks.values()))
+    start = wiring.build_policy(config.model, config.adapter, config.seed)
+    splits = {
+        f"{part.task.kind}/{part.split}": tasks[part.task.build().name].data_hash(part.split)
+        for part in config.tasks.parts
+    }
+    read = wiring.data_of(start, first) | splits | dict(data or {})
+    with wiring.open_run(recipe, config, resolved, out, resume, read) as store:
+        policy = start
+        if config.warm_start is not None:
+            warm = _warm_start(config, out / "warm_start")
+            if isinstance(warm, wiring.Outcome):
+                store.finish("interrupted", warm.summary)
+                return warm
+            policy = wiring.build_policy(Pretrained(path=str(warm)), config.adapter, config.seed)
+        ending = asyncio.run(train(config, policy, store))
+        wiring.finish(store, ending)
+    found = Run.open(out)
+    summary = f"{ending.why}\n{sft.summarize(found)}\nmodel: {sft.last_model(found)}"
+    return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
+
+
+def _warm_config(config: Common) -> sft.Config:
+    assert config.warm_start is not None
+    shared = {name: getattr(config, name) for name in wiring.Common.model_fields}
+    own = {name: getattr(config.warm_start, name) for name in WarmStart.model_fields}
+    return sft.Config(**(shared | own | {"task": config.tasks.parts[0].task, "split": config.tasks.parts[0].split}))
+
+
+def _warm_start(config: Common, out: Path) -> Path | wiring.Outcome:
+    """The model directory that sampling starts from, or how the warm start was interrupted."""
+    warm = _warm_config(config)
+    resolved = Resolved(recipe="sft", config=warm, presets=(), difference={}, raw=configuration.plain(warm))
+    begun = (out / "run.json").is_file()
+    ending, found = sft.train(warm, resolved, out, begun, title="warm start")
+    if ending.outcome == "interrupted":
+        return wiring.Outcome(ok=True, summary=ending.why, signal=ending.signal)
+    model = sft.last_model(found)
+    assert model is not None
+    return model
+
+
+class Asking:
+    """How problems are chosen, asked and graded."""
+
+    def __init__(self, config: Common, policy: Policy) -> None:
+        self.config, self.policy = config, policy
+        self.tasks, self.source = open_mix(config.tasks, seed=config.seed)
+        self.pool = VerifierPool(self._grade, max_error_share=config.max_verifier_errors)
+
+    @property
+    def first(self) -> Task:
+        """The task that the guard evaluates and whose demonstrations are mixed in."""
+        return next(iter(self.tasks.values()))
+
+    def producer(self, engine: LocalEngine) -> Producer:
+        """How a problem becomes scored rollouts."""
+        return Producer(
+            engine=engine,
+            encode=self._encode,
+            decode=wiring.tokenizer_of(self.policy).decode,
+            grade=self._score,
+            samples=self.config.flow.samples,
+            sampling=lambda problem: self.config.draw.sampling(self.tasks[problem.task]),
+            seed=self.config.seed,
+            max_prompt_tokens=self.config.flow.max_prompt_tokens,
+        )
+
+    def prompt(self, problem: Problem, step: int) -> Prompt:
+        """A problem as it is asked at an optimizer step (from 1), few-shot examples included."""
+        task = self.tasks[problem.task]
+        return task.prompt(problem, task.few_shot(round(self.config.shots.value(step - 1)), exclude=problem.id))
+
+    def demonstrations(self) -> Sequence[Demonstration]:
+        """Those of the first task."""
+        return self.first.demonstrations(self.config.tasks.parts[0].split)
+
+    def sft_mix(self, mix: SftMix | None) -> Offline[Sample] | None:
+        """The feed of demonstrations that are imitated beside the rollouts, if there is one."""
+        if mix is None:
+            return None
+        samples = wiring.supervised(self.first, list(self.demonstrations()), self.policy)
+        streams = partial(sft.streams, name="sft_mix", coefficient=mix.coefficient)
+        return Offline(samples, per_step=mix.rows_per_step, seed=self.config.seed, streams=streams)
+
+    def _encode(self, problem: Problem, step: int) -> tuple[int, ...]:
+        template = self.tasks[problem.task].template
+        return encode_prompt(wiring.tokenizer_of(self.policy), self.prompt(problem, step), template)
+
+    def _grade(self, problem: Problem, text: str, leniency: float) -> Score:
+        return self.tasks[problem.task].grade(problem, text, leniency)
+
+    async def _score(self, problem: Problem, text: str, step: int) -> Score:
+        return await self.pool.score(problem, text, leniency=self.config.leniency.value(step - 1))
+
+
+async def go(
+    asking: Asking,
+    trainer: Trainer,
+    store: Run,
+    seams: Seams,
+    *,
+    title: str,
+    shown: Sequence[str],
+    beside: Feed | None = None,
+) -> Ending:
+    """The loop: sample what `asking` asks, train on what `seams` make of it, with the feed `beside` it if given."""
+    config, policy = asking.config, asking.policy
+    engine = wiring.open_engine(config.engine, policy)
+    online = Online(
+        source=asking.source, producer=asking.producer(engine), flow=config.flow, seams=seams, trainer=trainer
+    )
+    sampler = Sampler(engine=engine, policy=policy, sync_every=config.flow.sync_every)
+
+    async def synced() -> LocalEngine:
+        await sampler.sync(trainer.version)
+        return engine
+
+    loop = Loop(
+        config.loop,
+        run=store,
+        trainer=trainer,
+        feed=online if beside is None else Mixed(online, beside),
+        title=title,
+        sampler=sampler,
+        guard=wiring.open_guard(config.guard, synced, asking.first, policy, config.seed),
+        shown=shown,
+    )
+    try:
+        loop.resume()
+        return await loop.go()
+    finally:
+        await engine.close()
