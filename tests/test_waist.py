@@ -12,7 +12,7 @@ from pytest import approx
 from helpers import tiny_policy
 from trainer_toys import difference, measure
 from trueloop.engines.local import LocalEngine
-from trueloop.formulas.reduce import fixed_length, sequence_mean, token_mean
+from trueloop.formulas.reduce import fixed_length, row_mean, sequence_mean, token_mean
 from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Sampler
 from trueloop.models.reference import FrozenCopy, with_reference
@@ -29,6 +29,7 @@ from waist_toys import (
     Modpo,
     Objective,
     answer,
+    both_orders,
     drive,
     flat,
     full_logprobs,
@@ -107,7 +108,7 @@ def test_credit_of_a_verifier_raises_the_expected_reward():
         assert report.metrics["policy/ratio"].low == approx(1, abs=1e-4)
         assert report.metrics["policy/ratio"].high == approx(1, abs=1e-4)
         (stream,) = fill.streams
-        assert report.denominator == approx({"policy": sum(s.trained_tokens for s in stream.samples)})
+        assert report.denominator == {"policy": sum(s.trained_tokens for s in stream.samples)}
         for case in CASES:
             rows = [s for s in stream.samples if s.id.startswith(case.id)]
             assert sum(s.weights[-1] for s in rows) == approx(0, abs=1e-9) and len(rows) == 24
@@ -130,14 +131,15 @@ def test_what_may_only_be_looked_at_reaches_no_sample():
 
 TEXTS = [("say a colour: ", "blue", "red"), ("say a town: ", "Rome", "Oslo, or not"), ("say a letter: ", "x", "y")]
 LENGTH = {"length": Objective(lambda text: len(text) / 4, maximize=True)}
+GAPS = (0.8, -0.4, 0.2)
 
 
 def pair_stream(pairs, loss, **changes):
-    return Stream(name="pairs", pairs=pairs, loss=loss, reduction=token_mean, **changes)
+    return Stream(name="pairs", pairs=pairs, loss=loss, reduction=row_mean, **changes)
 
 
-def texts_to_pairs(policy, objectives, p=None):
-    return to_sample_pairs([to_pair(*text, objectives) for text in TEXTS], FrozenCopy(policy), p=p)
+def texts_to_pairs(policy, objectives, gaps=None):
+    return to_sample_pairs([to_pair(*text, objectives) for text in TEXTS], FrozenCopy(policy), gaps=gaps)
 
 
 def logratios(policy, pairs):
@@ -149,13 +151,13 @@ def logratios(policy, pairs):
 
 def test_at_step_0_the_logit_is_what_the_margins_say(policy):
     w, pairs = (0.6, 0.4), texts_to_pairs(policy, LENGTH)
-    z = torch.tensor([-w[1] * pair.margins[0] / w[0] for pair in pairs])
+    z = torch.tensor([-w[1] * pair.margins["length"] / w[0] for pair in pairs])
     assert z.tolist() == approx([-0.4 / 0.6 / 4, 2 * 0.4 / 0.6, 0], abs=1e-6)
     found = scratch(policy).step([pair_stream(pairs, Modpo(w, beta=0.2))])
     assert found.metrics["pairs/logit"].low == approx(float(z.min()), abs=1e-4)
     assert found.metrics["pairs/logit"].high == approx(float(z.max()), abs=1e-4)
     assert found.loss == approx(float(torch.nn.functional.softplus(-z).mean()), abs=1e-5)
-    assert found.denominator == approx({"pairs": 3})
+    assert found.denominator == {"pairs": 3}
 
 
 def test_dpo_is_the_case_without_margins(policy):
@@ -166,33 +168,47 @@ def test_dpo_is_the_case_without_margins(policy):
     assert trainer.step([stream]).loss < math.log(2) - 1e-3
 
 
-def test_the_log_ratio_goes_where_the_closed_form_says(policy):
-    """pi proportional to pi_ref exp((w0 r0 + w1 r1) / beta), with r0 known through the labels' probabilities alone."""
-    w, beta, gap = (0.5, 0.5), 0.5, torch.tensor([0.8, -0.4, 0.2])
-    pairs = texts_to_pairs(policy, LENGTH, p=gap.sigmoid().tolist())
-    optimum = (w[0] * gap + w[1] * torch.tensor([pair.margins[0] for pair in pairs[::2]])) / beta
+def test_a_soft_label_is_two_hard_ones_by_their_weights(policy):
+    pairs, loss = texts_to_pairs(policy, LENGTH, GAPS), Modpo((0.6, 0.4), beta=0.2)
+    soft, hard = pair_stream(pairs, loss), pair_stream(both_orders(pairs), loss, coefficient=2.0)
+    assert difference(scratch(policy).backward([soft]), scratch(policy).backward([hard])) < 1e-5
+    (one, _), (other, _) = measure(policy, [soft]), measure(policy, [hard])
+    assert (one.denominator, other.denominator) == ({"pairs": 3}, {"pairs": 6})
+    assert one.loss == approx(other.loss, rel=1e-5)
+    z = {pair.id: -0.4 / 0.6 * pair.margins["length"] for pair in pairs}
+    weighted = sum((2 * p.weight - 1) * z[p.id] for p in both_orders(pairs)[::2]) / 3
+    assert other.metrics["pairs/logit"].mean == approx(weighted, abs=1e-5) and abs(weighted) > 0.01
+    assert one.metrics["pairs/logit"].mean == approx(sum(z.values()) / 3, abs=1e-5)
+
+
+@pytest.mark.parametrize("regression", [False, True], ids=["soft labels", "regression"])
+def test_the_log_ratio_goes_where_the_closed_form_says(policy, regression):
+    """pi proportional to pi_ref exp((w0 r0 + w1 r1) / beta), with r0 known through the pairs' gaps alone."""
+    w, beta = (0.5, 0.5), 0.5
+    pairs = texts_to_pairs(policy, LENGTH, GAPS)
+    optimum = torch.tensor([(w[0] * pair.gap + w[1] * pair.margins["length"]) / beta for pair in pairs])
 
     def streams(items, step):
-        return [pair_stream(items, Modpo(w, beta))]
+        return [pair_stream(items, Modpo(w, beta, regression))]
 
-    feed, trainer = Offline(pairs, per_step=len(pairs), seed=0, streams=streams), scratch(policy, lr=2e-3)
-    asyncio.run(drive(feed, trainer, 60))
+    feed, trainer = Offline(pairs, per_step=len(pairs), seed=0, streams=streams), scratch(policy, lr=1e-3)
+    asyncio.run(drive(feed, trainer, 100))
     assert (optimum.abs() > 0.15).all()
-    assert torch.allclose(logratios(policy, pairs[::2]), optimum, atol=0.1)
+    assert torch.allclose(logratios(policy, pairs), optimum, atol=0.05)
 
 
 def test_the_direction_of_an_objective_turns_the_movement(policy):
     """With labels that say nothing the margins alone act, and minimising is exactly the opposite of maximising."""
     up, down = (
-        scratch(policy).backward([pair_stream(texts_to_pairs(policy, {"length": one}, [0.5] * 3), Modpo((1, 1), 0.2))])
+        scratch(policy).backward([pair_stream(texts_to_pairs(policy, {"length": one}, [0.0] * 3), Modpo((1, 1), 0.2))])
         for one in (LENGTH["length"], replace(LENGTH["length"], maximize=False))
     )
     assert difference(up, {n: -g for n, g in down.items()}) < 1e-4 and flat(up).norm() > 1e-3
     for maximize in (True, False):
         policy = tiny_policy()
-        pairs = texts_to_pairs(policy, {"length": replace(LENGTH["length"], maximize=maximize)}, [0.5] * 3)
+        pairs = texts_to_pairs(policy, {"length": replace(LENGTH["length"], maximize=maximize)}, [0.0] * 3)
         scratch(policy).step([pair_stream(pairs, Modpo((1, 1), 0.2))])
-        longer = logratios(policy, pairs[::2]) * torch.tensor([1.0, -1.0, 0.0])
+        longer = logratios(policy, pairs) * torch.tensor([1.0, -1.0, 0.0])
         assert (longer[:2] > 0).all() if maximize else (longer[:2] < 0).all()
 
 
@@ -293,6 +309,6 @@ def test_one_step_is_the_sum_of_its_streams(adapter):
     assert report.loss == approx(sum(one.loss for one, _ in single), rel=1e-6)
     letters = sum(s.trained_tokens for s in LESSONS)
     own = {"rl": 6 * 9, "held": 2 * 4, "sft": letters, "pairs": 3, "distill": letters - 1}
-    assert report.denominator == approx(own)
+    assert report.denominator == own
     for (one, _), stream in zip(single, streams, strict=True):
         assert report.metrics[f"{stream.name}/loss"].mean == approx(one.loss / stream.coefficient, rel=1e-5)

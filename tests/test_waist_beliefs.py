@@ -53,15 +53,15 @@ def state_beliefs(request, prompt):
 
 
 async def annotate_beliefs(engine, groups):
-    """A probe at each digit that says how much: its position, and the belief that it is part of."""
+    """Two beliefs, each with the digits that say how much as its span; none where they cannot be read."""
     return [replace(g, rollouts=tuple(map(_with_probes, g.rollouts))) for g in groups]
 
 
 def _with_probes(rollout):
     start, probes = rollout.loss_mask.index(True), []
-    for name, match in zip(("prior", "posterior"), re.finditer(r"0\.(\d\d)", rollout.text), strict=True):
-        span = range(start + match.start(1), start + match.end(1))
-        probes += [Probe(name=name, position=t, value=float(match[0])) for t in span]
+    for name, match in zip(("prior", "posterior"), re.finditer(r"0\.(\d\d)", rollout.text), strict=False):
+        first, stop = match.span(1)
+        probes.append(Probe(name=name, start=start + first, stop=start + stop, value=float(match[0])))
     return replace(rollout, probes=tuple(probes))
 
 
@@ -89,8 +89,8 @@ def belief_streams(groups, step, *, reference, anchor):
 
 
 def _only(sample, rollout, name):
-    """Weights at the probes of this name alone; a fake engine's log-probabilities are not used."""
-    at = {p.position for p in rollout.probes if p.name == name}
+    """Weights at the belief of this name alone; a fake engine's log-probabilities are not used."""
+    at = {t for p in rollout.probes if p.name == name for t in range(p.start, p.stop)}
     weights = tuple(w if t in at else 0.0 for t, w in enumerate(sample.weights))
     return replace(sample, id=f"{sample.id}/{name}", weights=weights, logprobs=None)
 
@@ -116,14 +116,20 @@ class Spy:
         }
 
 
-def beliefs(policy, steps, *, anchor=1.0, lr=1e-3):
+def silent(group, step):
+    """A group in which a belief cannot be read is replaced."""
+    return "no_belief" if any(len(r.probes) < 2 for r in group.rollouts) else None
+
+
+def beliefs(policy, steps, *, anchor=1.0, lr=1e-3, say=state_beliefs):
     """Two problems, six rollouts each; rollouts do not depend on the policy, so arms see the same ones."""
     trainer = scratch(policy, lr=lr)
     feed = online(
         trainer,
-        FakeEngine(state_beliefs, TOKENIZER, end_id=1),
+        FakeEngine(say, TOKENIZER, end_id=1),
         WEATHER,
         annotate=annotate_beliefs,
+        unfit=silent,
         credit=unpredictable_revisions,
         streams=partial(belief_streams, reference=FrozenCopy(policy), anchor=anchor),
         n=6,
@@ -156,6 +162,18 @@ def test_credit_is_what_each_rollout_adds_to_a_statistic_of_the_whole_step(polic
     by_hand = [-N * (statistic(everyone) - statistic([j for j in everyone if j != i])) for i in everyone]
     assert credited(told) == approx(by_hand, abs=1e-9)
     assert max(by_hand) > 1e-4 > -1e-4 > min(by_hand)
+
+
+def test_a_group_whose_belief_cannot_be_read_is_replaced_and_counted(policy):
+    def mumble(request, prompt):
+        first_time = request.id.split("/")[1] == "0"
+        return "hm" if first_time and "snow" in prompt and request.id.endswith("/3") else state_beliefs(request, prompt)
+
+    fill, _ = beliefs(policy, 1, say=mumble)[0]
+    assert len(fill.streams[0].samples) == 12 and fill.metrics["fates/filtered"] == 1
+    fates = [(row["text"], row["fate"]) for row in fill.rows if row["text"] == "hm"]
+    assert fates == [("hm", "filtered:no_belief")]
+    assert len([row for row in fill.rows if row["fate"] == "filtered:no_belief"]) == 6
 
 
 def test_credit_reaches_the_belief_and_the_anchor_the_prior(policy):
@@ -221,8 +239,9 @@ async def annotate_letters(engine, groups):
 
 def _letter_probes(problem, rollout):
     at = rollout.loss_mask.index(True)
-    prior = Probe(name="prior", position=2, value=float(problem.prompt[:3]))
-    return replace(rollout, probes=(prior, Probe(name="posterior", position=at, value=value(rollout.tokens[at]))))
+    prior = Probe(name="prior", start=0, stop=3, value=float(problem.prompt[:3]))
+    posterior = Probe(name="posterior", start=at, stop=at + 1, value=value(rollout.tokens[at]))
+    return replace(rollout, probes=(prior, posterior))
 
 
 def exact_covariance(policy):

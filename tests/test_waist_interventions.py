@@ -94,13 +94,13 @@ class Along:
 
 
 class Erase:
-    """Drops what goes towards +V, per named parameter; `source` renews V before a step."""
+    """Drops what goes towards +V, per named parameter; `source` makes V of gradients, anew before each step."""
 
     def __init__(self, source):
-        self.source, self.V = source, source()
+        self.source = source
 
-    def refresh(self, step):
-        self.V = self.source()
+    def refresh(self, step, backward):
+        self.V = self.source(backward)
 
     def _one_sided(self, named):
         return {n: project.erase(g.flatten(), self.V[n]).view_as(g) if n in self.V else g for n, g in named.items()}
@@ -116,9 +116,9 @@ class EraseUpdates(Erase):
         return {n: -d for n, d in self._one_sided({n: -d for n, d in deltas.items()}).items()}
 
 
-def contrast(policy, unwanted, wanted):
+def contrast(backward):
     """Per matrix the direction in which a loss gradient trains the unwanted answer instead of the wanted one."""
-    up, down = (scratch(policy).backward([supervised("pair", [s])]) for s in (unwanted, wanted))
+    up, down = (backward([supervised("pair", [s])]) for s in (UNWANTED, WANTED))
     return {n: project.directions((g - down[n]).view(1, -1), 1)[0] for n, g in up.items() if g.ndim == 2}
 
 
@@ -157,8 +157,8 @@ class Screen:
     def __init__(self, choose):
         self.choose = choose
 
-    def credit(self, groups, probes):
-        chosen = self.choose(probes)
+    def credit(self, groups):
+        chosen = self.choose({r.id: r.probes for g in groups for r in g.rollouts})
 
         def screened(group):
             rows = zip(group.rollouts, group.advantages, strict=True)
@@ -174,14 +174,15 @@ async def suspect(engine, groups):
     """A monitor that sees the hack."""
 
     def flag(rollout):
-        return replace(rollout, probes=(Probe(name="suspicion", position=1, value=float(rollout.text == HACK)),))
+        whole = {"start": rollout.loss_mask.index(True), "stop": len(rollout.tokens)}
+        return replace(rollout, probes=(Probe(name="suspicion", **whole, value=float(rollout.text == HACK)),))
 
     return [replace(g, rollouts=tuple(map(flag, g.rollouts))) for g in groups]
 
 
-def train(interventions, policy=None, steps=1):
+def train(interventions, steps=1):
     """(policy, fill and report of every step); what is sampled does not depend on the policy."""
-    policy = policy or tiny_policy()
+    policy = tiny_policy()
     trainer = scratch(policy, lr=1e-3, interventions=interventions)
     engine = FakeEngine(lambda request, prompt: HACK if request.sampling.seed % 2 else SOLUTION, TOKENIZER)
     feed = online(
@@ -241,14 +242,14 @@ def test_an_erased_direction_is_gone_while_training_and_back_after():
 
 
 def test_a_gradient_without_the_direction_still_moves_along_it_after_adam():
-    V = contrast(tiny_policy(), UNWANTED, WANTED)
+    V = contrast(scratch(tiny_policy()).backward)
 
     def along(*interventions):
         metrics = train([*interventions, Along(V=V)])[1][0][1].metrics
         return metrics["along/gradient"], metrics["along/update"]
 
-    gradients, updates = EraseGradients(lambda: V), EraseUpdates(lambda: V)
-    control = EraseGradients(lambda: at_random(V)), EraseUpdates(lambda: at_random(V))
+    gradients, updates = EraseGradients(lambda backward: V), EraseUpdates(lambda backward: V)
+    control = EraseGradients(lambda backward: at_random(V)), EraseUpdates(lambda backward: at_random(V))
     plain, erased, both, random_arm = along(), along(gradients), along(gradients, updates), along(*control)
     assert plain[0].high > 1 and plain[1].high > 1e-2
     assert erased[0].high < 1e-5 and erased[1].high > 1e-2
@@ -259,10 +260,8 @@ def test_a_gradient_without_the_direction_still_moves_along_it_after_adam():
 
 def test_only_the_right_direction_stops_the_hack():
     def rise(turn):
-        policy, interventions = tiny_policy(), []
-        if turn is not None:
-            interventions = [EraseUpdates(lambda: turn(contrast(policy, UNWANTED, WANTED)))]
-        train(interventions, policy, steps=4)
+        interventions = [EraseUpdates(lambda backward: turn(contrast(backward)))] if turn is not None else []
+        policy, _ = train(interventions, steps=4)
         return hacking(policy) - hacking(tiny_policy())
 
     plain, erased, control = rise(None), rise(lambda V: V), rise(at_random)
@@ -279,7 +278,7 @@ def test_replayed_rows_are_not_unlearned():
     def arm(turn):
         agem, along = AGem(replay, turn), Along()
         policy, done = train([agem, along])
-        assert done[0][1].denominator == approx({"policy": 12 * len(HACK)})
+        assert done[0][1].denominator == {"policy": 12 * len(HACK)}
         return policy, agem, along.gradient
 
     projected, agem, found = arm(lambda named: named)
@@ -317,5 +316,5 @@ def test_a_screened_rollout_has_no_say_and_still_counts(choose):
     assert 2 < len(hacks) == len(seen["chosen"]) < 10 and (seen["chosen"] == hacks) == (choose is suspicious)
     silenced = [replace(s, weights=(0.0,) * len(s.weights)) if s.id in seen["chosen"] else s for s in plain.samples]
     assert list(fill.streams[0].samples) == silenced
-    assert report.denominator == approx({"policy": 12 * len(HACK)})
+    assert report.denominator == {"policy": 12 * len(HACK)}
     assert report.metrics["policy/silent"].mean == len(hacks) / 12

@@ -172,7 +172,7 @@ def pairs(seed: int, count: int) -> list[SamplePair]:
         other = prefix if rng.random() < 0.7 else tokens(rng, 3)
         chosen = sample(rng, f"p{k}/c", prefix, rng.randrange(1, 9))
         rejected = sample(rng, f"p{k}/r", other, rng.randrange(1, 9))
-        margins, weight = (rng.gauss(0, 1), rng.gauss(0, 1)), rng.choice([0.0, 0.5, 1.0])
+        margins, weight = {"b": rng.gauss(0, 1), "a": rng.gauss(0, 1)}, rng.choice([0.0, 0.5, 1.0])
         found.append(SamplePair(id=f"p{k}", chosen=chosen, rejected=rejected, margins=margins, weight=weight))
     return found
 

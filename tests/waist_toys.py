@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -71,7 +72,7 @@ def flat(named):
 # -- rollouts: any problems, any engine, any credit
 
 
-def online(trainer, engine, problems, *, credit, streams, n, max_tokens, grade=None, annotate=None):
+def online(trainer, engine, problems, *, credit, streams, n, max_tokens, grade=None, annotate=None, unfit=None):
     async def score(problem, text, step):
         return grade(problem, text)
 
@@ -83,12 +84,13 @@ def online(trainer, engine, problems, *, credit, streams, n, max_tokens, grade=N
         samples=Fixed(n=n),
         sampling=lambda problem: Sampling(max_tokens=max_tokens),
         seed=0,
+        annotate=annotate,
     )
     return Online(
         source=ProblemSource([Part(name="toy", problems=problems)], seed=0),
         producer=producer,
         flow=Flow(problems_per_step=len(problems), samples=Fixed(n=n)),
-        seams=Seams(credit=credit, streams=streams, annotate=annotate),
+        seams=Seams(credit=credit, streams=streams, unfit=unfit),
         trainer=trainer,
     )
 
@@ -97,7 +99,7 @@ async def drive(feed, trainer, steps, sync=None):
     """The steps as the loop takes them: (fill, report) of each."""
     done = []
     for step in range(1, steps + 1):
-        trainer.chain.refresh(step)
+        trainer.refresh(step)
         fill = await feed.next(step)
         done.append((fill, trainer.step(fill.streams)))
         if sync is not None:
@@ -140,33 +142,44 @@ def to_pair(prompt, chosen, rejected, objectives):
     return Pair(problem=problem(prompt), chosen=chosen, rejected=rejected, margins=margins)
 
 
-def to_sample_pairs(pairs: Sequence[Pair], reference, *, p: Sequence[float] | None = None) -> list[SamplePair]:
-    """Rows with the reference's log-probabilities.  With p, the probability that `chosen` wins, each pair stands in
-    both orders, weighted p and 1 - p: the cross-entropy to a soft label, written with hard ones."""
+def to_sample_pairs(pairs: Sequence[Pair], reference, *, gaps: Sequence[float] | None = None) -> list[SamplePair]:
+    """Rows with the reference's log-probabilities; with gaps, the labels are as sure as sigmoid(gap) says."""
     found = []
     for k, pair in enumerate(pairs):
         rows = [answer(f"{k}/{x}", pair.problem.prompt, getattr(pair, x)) for x in ("chosen", "rejected")]
         a, b = with_reference(rows, reference)
-        m = tuple(pair.margins.values())
-        share = 1.0 if p is None else p[k]
-        found.append(SamplePair(id=f"{k}/+", chosen=a, rejected=b, margins=m, weight=share))
-        if p is not None:
-            turned = tuple(-x for x in m)
-            found.append(SamplePair(id=f"{k}/-", chosen=b, rejected=a, margins=turned, weight=1 - share))
+        gap = None if gaps is None else gaps[k]
+        found.append(SamplePair(id=str(k), chosen=a, rejected=b, margins=pair.margins, gap=gap))
+    return found
+
+
+def both_orders(pairs: Sequence[SamplePair]) -> list[SamplePair]:
+    """Each pair and the same pair turned, weighted p and 1 - p: a soft label, written with hard ones."""
+    found = []
+    for pair in pairs:
+        p, turned = 1 / (1 + math.exp(-pair.gap)), {name: -x for name, x in pair.margins.items()}
+        found.append(replace(pair, gap=None, weight=p))
+        other = SamplePair(id=f"{pair.id}/-", chosen=pair.rejected, rejected=pair.chosen, margins=turned, weight=1 - p)
+        found.append(other)
     return found
 
 
 @dataclass(frozen=True)
 class Modpo:
-    """With w = (1,) and no margins it is DPO."""
+    """With w = (1,) and no margins it is DPO.  Labels are as soft as the pairs' gaps; `regression` fits the gaps."""
 
     w: tuple[float, ...]
     beta: float
+    regression: bool = False
 
     def __call__(self, out, batch):
         logratio_B = (out.chosen_logp_B - batch.ref_chosen_logp_B) - (out.rejected_logp_B - batch.ref_rejected_logp_B)
+        metrics = {"logratio": logratio_B}
+        if self.regression:
+            return preference.modpo_regression(logratio_B, batch.gap_B, batch.margins_BM, self.w, self.beta), metrics
         z_B = preference.modpo_logit(logratio_B, batch.margins_BM, self.w, self.beta)
-        return preference.bradley_terry(z_B), {"logit": z_B, "logratio": logratio_B}
+        p_B = 1.0 if batch.gap_B is None else batch.gap_B.sigmoid()
+        return preference.soft_label(z_B, p_B), metrics | {"logit": z_B}
 
 
 @dataclass(frozen=True)

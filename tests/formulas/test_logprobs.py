@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trueloop.errors import DataError
-from trueloop.formulas.logprobs import token_logprobs
+from trueloop.formulas.logprobs import token_logprobs, top_logprobs
 
 N, D, V, K = 5, 3, 11, 2
 BLOCKS = [1, 4, 11, 64]
@@ -219,3 +219,32 @@ def test_other_impossible_arguments_are_refused():
         token_logprobs(hidden, head, ids, bias_V=bias[:10])
     with pytest.raises(DataError, match=r"'at': \(5,\)"):
         token_logprobs(hidden, head, ids, at_NK=at[:, 0])
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("listed", [None, 6])
+def test_the_largest_are_the_same_whatever_the_blocks(block, listed):
+    hidden, head, bias, _, _ = inputs()
+    logp_NV = ((hidden @ head.T + bias) / 0.8).log_softmax(-1)[:, :listed]
+    for k in (1, 4, logp_NV.shape[1]):
+        ids_NK, values_NK = top_logprobs(hidden, head, k, bias_V=bias, temperature=0.8, listed=listed, block=block)
+        torch.testing.assert_close(values_NK, logp_NV.topk(k).values, rtol=0, atol=1e-12)
+        assert torch.equal(ids_NK, logp_NV.topk(k).indices)
+        assert not values_NK.requires_grad
+
+
+def test_the_largest_are_found_without_tokens_by_vocabulary():
+    rows, width, vocabulary, block = 64, 4, 1024, 32
+    hidden, head = torch.randn(rows, width), torch.randn(vocabulary, width)
+    with LargestTensor() as seen:
+        top_logprobs(hidden, head, 8, block=block)
+    assert seen.numel == rows * block
+
+
+@pytest.mark.parametrize(("k", "listed", "most"), [(0, None, V), (V + 1, None, V), (4, 3, 3), (V, V + 9, V - 1)])
+def test_a_list_longer_than_what_can_be_listed_is_refused(k, listed, most):
+    hidden, head, _, _, _ = inputs()
+    if most < V and listed != most:
+        head = head[:most]
+    with pytest.raises(DataError, match=rf"k must lie in \[1, {most}\].* got {k}"):
+        top_logprobs(hidden, head, k, listed=listed, block=4)

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trueloop.errors import DataError
-from trueloop.formulas.reduce import fixed_length, sequence_mean, token_mean, weighted_sum
+from trueloop.formulas.reduce import fixed_length, row_mean, sequence_mean, token_mean, weighted_sum
 
-RULES = [token_mean, sequence_mean, lambda lengths: fixed_length(lengths, 7)]
+RULES = [token_mean, sequence_mean, row_mean, lambda lengths: fixed_length(lengths, 7)]
 
 
 def batch(rows, scales, width=None):
@@ -41,6 +41,7 @@ def test_hand_values():
     assert lengths_of(rows) == [2, 1]
     assert weighted_sum(*batch(rows, token_mean([2, 1]))).item() == pytest.approx(12 / 3)
     assert weighted_sum(*batch(rows, sequence_mean([2, 1]))).item() == pytest.approx((3 + 6) / 2)
+    assert weighted_sum(*batch(rows, row_mean([2, 1]))).item() == pytest.approx((6 + 6) / 2)
     assert weighted_sum(*batch(rows, fixed_length([2, 1], 10))).item() == pytest.approx(12 / 20)
 
 
@@ -53,6 +54,7 @@ def test_a_dropped_sample_still_counts_in_the_denominator():
 
 def test_a_sample_without_trained_tokens_adds_nothing_and_counts_as_a_sample():
     assert sequence_mean([2, 0]) == [0.25, 0.0]
+    assert row_mean([2, 0]) == [0.5, 0.5]
     assert fixed_length([2, 0], 4) == [0.125, 0.125]
 
 

@@ -20,7 +20,7 @@ from trueloop.loop.feed import Fill
 from trueloop.loop.flow import Adaptive, Fixed, Flow, check_flow
 from trueloop.loop.online import Online, Seams
 from trueloop.loop.rollouts import Producer
-from trueloop.records import Group, Problem, Request, Sampling, Score, derive_seed
+from trueloop.records import Group, Probe, Problem, Request, Rollout, Sampling, Score, derive_seed
 from trueloop.tasks.source import Part, ProblemSource
 from trueloop.train.batch import Stream
 from trueloop.train.interventions import Chain
@@ -286,8 +286,84 @@ def test_adaptive_sampling_stops_at_enough_of_both_or_at_the_cap() -> None:
         assert not (sum(before) >= 1 and len(before) - sum(before) >= 2)
 
 
-def test_a_credit_that_drops_a_group_is_named() -> None:
+@pytest.mark.parametrize("credit", [lambda g: give_zero(g)[:2], lambda g: give_zero(g)[::-1], lambda g: g])
+def test_a_credit_that_drops_moves_or_forgets_a_group_is_named(credit: Any) -> None:
     online = make(Flow(problems_per_step=3, samples=Fixed(n=1)))
-    online.seams = Seams(credit=lambda groups: give_zero(groups)[:2], streams=no_streams)
-    with pytest.raises(DataError, match="credit returned 2 groups for 3"):
+    online.seams = Seams(credit=credit, streams=no_streams)
+    with pytest.raises(DataError, match=r"credit returned [23] groups for 3, [03] of them without advantages"):
         asyncio.run(drive(online, 1))
+
+
+class Peek:
+    """Looks for the audit wherever groups are handed out."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, list[Any]] = {}
+
+    def look(self, where: str, groups: Sequence[Group]) -> None:
+        audits = [dict(r.score.audit) for g in groups for r in g.rollouts if r.score is not None]
+        self.seen.setdefault(where, []).extend(audits)
+
+    def credit(self, groups: Sequence[Group]) -> Sequence[Group]:
+        self.look("intervention", groups)
+        return groups
+
+    def of_recipe(self, groups: Sequence[Group]) -> list[Group]:
+        self.look("credit", groups)
+        exploited = [[r.score.audit.get("exploited", 0.0) for r in g.rollouts if r.score] for g in groups]
+        return [replace(g, advantages=tuple(x)) for g, x in zip(groups, exploited, strict=True)]
+
+    def streams(self, groups: Sequence[Group], step: int) -> Sequence[Stream]:
+        self.look("streams", groups)
+        return []
+
+    def unfit(self, group: Group, step: int) -> None:
+        self.look("unfit", [group])
+
+    async def annotate(self, engine: Any, groups: Sequence[Group]) -> Sequence[Group]:
+        self.look("annotate", groups)
+        return groups
+
+
+def test_no_part_that_trains_is_shown_the_audit_and_the_trace_keeps_it() -> None:
+    async def score(problem: Problem, text: str, step: int) -> Score:
+        return replace(grade(problem, text), audit={"exploited": 1.0})
+
+    online, peek = make(Flow(problems_per_step=3, samples=Fixed(n=2))), Peek()
+    online.producer.grade, online.producer.annotate = score, peek.annotate
+    online.seams = Seams(credit=peek.of_recipe, streams=peek.streams, unfit=peek.unfit)
+    online.trainer.chain = Chain([peek])
+    (fill,) = asyncio.run(drive(online, 1))
+    assert peek.seen == dict.fromkeys(("annotate", "unfit", "credit", "intervention", "streams"), [{}] * 6)
+    assert [(row["audit"], row["advantage"]) for row in fill.rows] == [({"exploited": 1.0}, 0.0)] * 6
+    assert fill.metrics["audit/exploited"] == 1.0
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_a_group_is_annotated_once_and_what_was_found_may_make_it_unfit(staleness: int) -> None:
+    annotated: Counter[str] = Counter()
+
+    async def annotate(engine: Any, groups: Sequence[Group]) -> list[Group]:
+        annotated.update(f"{g.problem.id}/{g.rollouts[0].id.split('/')[1]}" for g in groups)
+        return [replace(g, rollouts=tuple(_with_length(r) for r in g.rollouts)) for g in groups]
+
+    def unfit(group: Group, step: int) -> str | None:
+        return "two_digits" if any(p.value > 1 for r in group.rollouts for p in r.probes) else None
+
+    reads = 2 if staleness else 1
+    online = make(Flow(problems_per_step=4, samples=Fixed(n=2), max_staleness=staleness, max_reads=reads), epochs=1)
+    online.producer.annotate = annotate
+    online.seams = Seams(credit=give_zero, streams=no_streams, unfit=unfit)
+    fills = asyncio.run(drive(online, 100))
+    assert sum(annotated.values()) == online.ledger.issued and len(annotated) == 23
+    uses = Counter(name for f in fills for name in used(f))
+    assert max(uses.values()) == reads
+    fates = {row["fate"] for f in fills for row in f.rows}
+    assert fates - {"stale"} == {"used", "filtered:two_digits"}
+    assert online.ledger.count("filtered", reason="two_digits") == 23 - len(uses) > 0
+    assert all(len(row["text"]) == 1 for f in fills for row in f.rows if row["fate"] == "used")
+
+
+def _with_length(rollout: Rollout) -> Rollout:
+    start = rollout.loss_mask.index(True)
+    return replace(rollout, probes=(Probe(name="length", start=start, stop=start + 1, value=float(len(rollout.text))),))

@@ -1,13 +1,16 @@
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from helpers import char_tokenizer
 from trueloop.engines.fake import FakeEngine, Plan
+from trueloop.errors import DataError, EngineError
 from trueloop.loop.flow import Adaptive, Fixed
 from trueloop.loop.rollouts import Outcome, Producer
-from trueloop.records import Problem, Request, Sampling, Score, derive_seed
+from trueloop.records import Group, Probe, Problem, Request, Sampling, Score, derive_seed
 from trueloop.tasks.source import Ticket
 
 PROBLEMS = [Problem.create(prompt=f"{k}+1=", target=str(k + 1), task="sums", split="train") for k in range(12)]
@@ -85,3 +88,55 @@ def test_adaptive_rounds_ask_again_only_for_groups_that_lack_something() -> None
     samples = Adaptive(successes=1, failures=0, chunk=2, max_samples=5)
     outcomes, *_ = produce(reply=reply, samples=samples)
     assert [len(o.group.rollouts) for o in outcomes] == [2, 4, 5]
+
+
+def noted(group: Group) -> Group:
+    """A belief at the first token of each answer."""
+    at = [r.loss_mask.index(True) for r in group.rollouts]
+    beliefs = [Probe(name="belief", start=t, stop=t + 1, value=0.5) for t in at]
+    rollouts = (replace(r, probes=(b,)) for r, b in zip(group.rollouts, beliefs, strict=True))
+    return replace(group, rollouts=tuple(rollouts))
+
+
+def test_groups_that_came_through_whole_are_annotated_together() -> None:
+    calls: list[tuple[Any, list[str]]] = []
+
+    async def annotate(engine: Any, groups: Sequence[Group]) -> list[Group]:
+        calls.append((engine, [g.problem.prompt for g in groups]))
+        return [noted(g) for g in groups]
+
+    def plan(request: Request) -> Plan:
+        return Plan(outcome="error" if request.id.startswith(PROBLEMS[1].id) else "finish")
+
+    outcomes, engine, *_ = produce(11, plan=plan, max_prompt_tokens=4, annotate=annotate)
+    assert calls == [(engine, ["0+1=", *(f"{k}+1=" for k in range(2, 10))])]
+    seen = [[p.name for r in o.group.rollouts for p in r.probes] for o in outcomes]
+    assert seen == [["belief"] * 2, [], *[["belief"] * 2] * 8, []]
+    assert outcomes[1].failure is not None and outcomes[10].filtered == "prompt_too_long"
+
+
+BREACHES: dict[str, Callable[[Sequence[Group]], Sequence[Group]]] = {
+    "a group is lost": lambda groups: groups[1:],
+    "a group is there twice": lambda groups: [*groups, groups[0]],
+    "groups change places": lambda groups: groups[::-1],
+    "a rollout is lost": lambda groups: [replace(g, rollouts=g.rollouts[1:]) for g in groups],
+    "rollouts change places": lambda groups: [replace(g, rollouts=g.rollouts[::-1]) for g in groups],
+}
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_annotations_of_other_groups_are_refused(breach: str) -> None:
+    async def annotate(engine: Any, groups: Sequence[Group]) -> Sequence[Group]:
+        return BREACHES[breach](groups)
+
+    with pytest.raises(DataError, match=r"annotate returned \d groups for 3 \(\d rollouts for 6\)"):
+        produce(annotate=annotate)
+
+
+def test_what_the_engine_loses_while_annotating_is_a_failure_of_the_tickets() -> None:
+    async def annotate(engine: Any, groups: Sequence[Group]) -> list[Group]:
+        raise EngineError("out of memory")
+
+    outcomes, *_ = produce(12, annotate=annotate, max_prompt_tokens=4)
+    assert [o.failure for o in outcomes] == ["engine: annotate: out of memory"] * 10 + [None] * 2
+    assert all(len(o.group.rollouts) == 2 for o in outcomes[:10])

@@ -3,10 +3,8 @@ import torch
 
 from helpers import char_tokenizer, tiny_policy
 from trueloop.errors import DataError, ModelError
-from trueloop.formulas.logprobs import top_logprobs
-from trueloop.models import teacher
 from trueloop.models.spec import LoRA
-from trueloop.models.teacher import context_limit, nameable, require_same_tokens, top_k
+from trueloop.models.teacher import context_limit, nameable, require_same_tokens, top_k, under
 from trueloop.records import Sample
 
 V = len(char_tokenizer())
@@ -118,28 +116,17 @@ def test_a_padded_head_does_not_add_ids():
     assert nameable(wide, narrow) == nameable(narrow, wide) == V
 
 
-@pytest.mark.parametrize("block", [1, 4, 7, 64])
-@pytest.mark.parametrize("listed", [None, 6])
-def test_blocks_of_the_vocabulary_do_not_change_the_list(block, listed):
-    generator = torch.Generator().manual_seed(3)
-    hidden, head, bias = (torch.randn(*shape, generator=generator).double() for shape in [(5, 3), (11, 3), (11,)])
-    logp = ((hidden @ head.T + bias) / 0.8).log_softmax(-1)[:, :listed]
-    for k in (1, 4, logp.shape[1]):
-        ids, values = top_logprobs(hidden, head, k, bias_V=bias, temperature=0.8, listed=listed, block=block)
-        torch.testing.assert_close(values, logp.topk(k).values, rtol=0, atol=1e-12)
-        assert torch.equal(ids, logp.topk(k).indices)
-
-
-def test_the_teacher_never_holds_all_logits(monkeypatch):
-    seen = []
-
-    def spy(hidden, head, k, **kwargs):
-        seen.append((tuple(hidden.shape), len(head)))
-        return top_logprobs(hidden, head, k, **kwargs)
-
-    monkeypatch.setattr(teacher, "top_logprobs", spy)
-    policy = tiny_policy("qwen3")
-    widths = []
-    policy.base_model.lm_head.register_forward_hook(lambda *args: widths.append(args[2].shape))
-    top_k(policy, SAMPLES, 2, max_tokens=8)
-    assert widths == [] or seen == []
+def test_another_prompt_keeps_every_token_and_weight_from_the_first_trained_one_on():
+    holes = Sample(
+        id="holes",
+        tokens=(7, 8, 9, 10, 11),
+        loss_mask=(False, True, False, True, False),
+        weights=(0.0, 2.0, 0.0, 3.0, 0.0),
+        logprobs=(0.0, -1.0, 0.0, -2.0, 0.0),
+    )
+    moved = under(holes, (3, 4, 5))
+    assert moved.tokens == (3, 4, 5, 8, 9, 10, 11)
+    assert moved.loss_mask == (False, False, False, True, False, True, False)
+    assert moved.weights == (0.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0)
+    assert (moved.id, moved.logprobs, moved.teacher) == ("holes", None, None)
+    assert under(SAMPLES[2], (5,)).tokens == (5,)

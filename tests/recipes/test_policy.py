@@ -22,6 +22,7 @@ from trueloop.recipes.policy import (
     Reinforce,
     SequenceMean,
     TokenMean,
+    distance,
     give_advantages,
     reduction,
     to_sample,
@@ -80,6 +81,13 @@ def test_a_sample_holds_its_advantage_on_what_the_policy_wrote_and_the_untruncat
     assert sample.logprobs == drawn.scores
     corrected = to_sample(drawn, 2.0, importance_cap=0.9)
     assert corrected.weights == approx((0.0, 0.0, 2.0 * math.exp(-1.0), 2.0 * 0.9))
+
+
+@pytest.mark.parametrize(("estimator", "value"), [("k1", 1.5), ("k2", 1.125 + 0.0), ("k3", math.exp(-1.5) + 1.5 - 1)])
+def test_the_distance_in_the_reward_is_summed_over_what_the_rollout_wrote(estimator: str, value: float) -> None:
+    kl = Kl(coefficient=1.0, estimator=estimator, where="reward")  # type: ignore[arg-type]
+    drawn = rollout(0, 1.0, scores=(-0.5, -2.0))
+    assert distance(kl, drawn, (-9.0, -9.0, -2.0, -2.0)) == approx(value)
 
 
 def test_audit_cannot_reach_a_sample() -> None:

@@ -181,7 +181,7 @@ def make_group() -> Callable[..., Group]:
                 parts={"strict": 1.0},
                 audit={"exploited": 0.25},
             )
-            rollouts.append(replace(rollout, score=score, probes=(Probe(name="belief", position=4, value=0.75),)))
+            rollouts.append(replace(rollout, score=score, probes=(Probe(name="belief", start=3, stop=4, value=0.75),)))
         return Group(problem=problem, rollouts=tuple(rollouts), advantages=advantages)
 
     return make

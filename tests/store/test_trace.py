@@ -47,7 +47,7 @@ def test_every_field_of_a_rollout_comes_back(tmp_path, make_group):
         "why": "equal",
         "parts": {"strict": 1.0},
         "audit": {"exploited": 0.25},
-        "probes": [["belief", 4, 0.75]],
+        "probes": [["belief", 3, 4, 0.75]],
         "prompt_length": 3,
         "completion_length": 5,
         "prompt": "p",
@@ -188,4 +188,4 @@ def test_a_large_step_takes_at_most_seven_bytes_a_token_and_is_quick(tmp_path, m
     trace.write(1, rows)
     assert time.monotonic() - start < 5
     assert trace.bytes / (128 * 400) < 7
-    assert json.dumps(next(read_rollouts(tmp_path))["probes"]) == '[["belief", 4, 0.75]]'
+    assert json.dumps(next(read_rollouts(tmp_path))["probes"]) == '[["belief", 3, 4, 0.75]]'

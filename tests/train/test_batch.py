@@ -6,7 +6,7 @@ from pytest import approx
 
 from trainer_toys import Distill, Dpo, Sft, groups, pairs, rl
 from trueloop.errors import DataError
-from trueloop.formulas.reduce import token_mean
+from trueloop.formulas.reduce import row_mean, token_mean
 from trueloop.records import Sample, Teacher
 from trueloop.train.batch import Pass, Stream, batch, inputs, pair_batch, scatter
 from trueloop.train.packing import Row, plain_rows
@@ -73,8 +73,24 @@ def test_pair_batch_sums_the_reference_over_trained_tokens():
     expected = [sum(v for v, on in zip(p.chosen.ref_logprobs, p.chosen.loss_mask, strict=True) if on) for p in rows]
     assert made.ref_chosen_logp_B.tolist() == approx(expected, rel=1e-6)
     assert made.rejected_length_B.tolist() == [p.rejected.trained_tokens for p in rows]
-    assert made.margins_BM.tolist() == [approx(p.margins, rel=1e-6) for p in rows]
+    assert made.gap_B is None
     assert made.scale_B.tolist() == [1, 2, 3]
+
+
+def test_margins_stand_under_their_names_whatever_their_order():
+    first, second = pairs(1, 2)
+    first = replace(first, margins={"length": 1.0, "harm": -2.0}, gap=0.5)
+    second = replace(second, margins={"harm": 3.0, "length": 4.0}, gap=-1.5)
+
+    def made(*rows):
+        samples = tuple(s for p in rows for s in (p.chosen, p.rejected))
+        whole = work(plain_rows(samples), samples, pairs=rows, scales=(1.0,) * len(rows))
+        return pair_batch(whole, inputs(plain_rows(samples), samples, CPU))
+
+    for one, sign in ((made(first, second), 1), (made(second, first), -1)):
+        assert one.margin_names == ("harm", "length")
+        assert one.margins_BM.tolist()[::sign] == [[-2, 1], [3, 4]]
+        assert one.gap_B.tolist()[::sign] == [0.5, -1.5]
 
 
 def test_scatter_carries_gradients_to_the_packed_values():
@@ -92,8 +108,16 @@ def test_a_stream_is_of_one_kind():
 
 
 def test_half_a_column_is_refused():
-    with pytest.raises(DataError, match="'rl': trained rows 0 and 1 disagree about logprobs"):
+    with pytest.raises(DataError, match="'rl': trained rows 'a' and 'b' disagree about logprobs"):
         rl([A, replace(B, logprobs=None)])
+
+
+def test_pairs_of_different_objectives_are_refused_and_both_are_named():
+    one, other = (replace(p, margins=m) for p, m in zip(pairs(1, 2), ({"length": 1.0}, {"harm": 1.0}), strict=True))
+    with pytest.raises(DataError, match=r"'p0' and 'p1' disagree about .* margins \(\('length',\) and \('harm',\)\)"):
+        Stream(name="x", loss=Dpo(), reduction=row_mean, pairs=[one, other])
+    with pytest.raises(DataError, match=r"'p0' and 'p1' disagree about a gap \(False and True\)"):
+        Stream(name="x", loss=Dpo(), reduction=row_mean, pairs=[one, replace(other, margins=one.margins, gap=0.0)])
 
 
 def test_rows_without_a_trained_token_need_no_columns():

@@ -1,3 +1,4 @@
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from pytest import approx
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -175,3 +177,13 @@ def test_an_incomplete_checkpoint_is_refused(tmp_path):
     (tmp_path / checkpoint.TENSORS).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StoreError, match="no complete training checkpoint"):
         checkpoint.read(tmp_path, trainer)
+
+
+def test_a_full_disk_is_an_os_error_that_names_the_place(tmp_path, monkeypatch):
+    def refuses(*args, **kwargs):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", refuses)
+    with pytest.raises(OSError, match="No space left") as caught:
+        checkpoint.write(tmp_path, Trainer(tiny_policy(), OPTIM, Batching()))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path))

@@ -205,18 +205,41 @@ def test_a_chain_applies_each_to_what_the_one_before_left(policy):
 
 def test_credit_and_refresh_reach_those_that_have_them():
     class Sink:
-        def credit(self, groups, probes):
+        def credit(self, groups):
             return [Group(problem=g.problem, rollouts=g.rollouts, advantages=()) for g in groups]
 
-        def refresh(self, step):
-            self.step = step
+        def refresh(self, step, backward):
+            self.seen = (step, backward)
 
     problem = Problem.create(prompt="1+1", target=2, task="t", split="train")
     sink = Sink()
     chain = Chain([Halve(LAYER), sink])
-    assert chain.credit([Group(problem=problem, rollouts=())], {})[0].advantages == ()
-    chain.refresh(7)
-    assert sink.step == 7
+    assert chain.credit([Group(problem=problem, rollouts=())])[0].advantages == ()
+    chain.refresh(7, backward := object())
+    assert sink.seen == (7, backward)
+
+
+def test_what_is_refreshed_may_be_made_of_gradients(policy):
+    """Directions of other rows, taken before each step at the weights that it starts from."""
+    rows, own = rl(groups(2, [2]), Sft(), name="pairs"), [rl(groups(1, [3]))]
+
+    class Renewed:
+        V, steps = [], []
+
+        def refresh(self, step, backward):
+            assert backward.streams == ()
+            self.steps.append(step)
+            self.V.append(backward([rows]))
+
+    trainer = Trainer(policy, Optim(lr=0.01), Batching(), interventions=[renewed := Renewed()])
+    expected = []
+    for step in (1, 2):
+        expected.append(measure(policy, [rows])[1])
+        trainer.refresh(step)
+        trainer.step(own)
+    assert renewed.steps == [1, 2]
+    assert all(torch.equal(flat(a), flat(b)) for a, b in zip(renewed.V, expected, strict=True))
+    assert difference(*renewed.V) > 1e-3
 
 
 def test_an_object_without_a_method_is_no_intervention():

@@ -22,7 +22,7 @@ from trainer_toys import (
     rl,
 )
 from trueloop.errors import TrainingError
-from trueloop.formulas.reduce import fixed_length, sequence_mean, token_mean
+from trueloop.formulas.reduce import fixed_length, row_mean, sequence_mean, token_mean
 from trueloop.records import Metric
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.passes import flat_buffer, merge, summarise
@@ -76,7 +76,7 @@ def test_pairs_too(policy, seed, count, budget, share):
         return
 
     def stream(rows):
-        return Stream(name="dpo", loss=Dpo(), reduction=sequence_mean, pairs=rows)
+        return Stream(name="dpo", loss=Dpo(), reduction=row_mean, pairs=rows)
 
     one_pass = measure(policy, [stream(rows)], Batching(budget=10**9, shared_prefix=False))
     same(one_pass, measure(policy, [stream(rows[::-1])], Batching(budget=budget, shared_prefix=share)))
@@ -126,6 +126,11 @@ def test_summaries_are_exact_and_skip_what_was_not_computed():
         "token": Metric(total=9.0, count=3, low=1.0, high=5.0),
         "row": Metric(total=6.0, count=2, low=2.0, high=4.0),
     }
+
+
+def test_pairs_values_count_by_their_weights():
+    found = summarise({"logit": torch.tensor([2.0, -4.0])}, weight_B=[0.75, 0.25])
+    assert found == {"logit": Metric(total=0.5, count=1.0, low=-4.0, high=2.0)}
 
 
 def test_merge_keeps_extremes():

@@ -5,7 +5,7 @@ from pytest import approx
 
 from trainer_toys import ClippedWithEntropyAndKl, Dpo, Sft, groups, pairs, rl
 from trueloop.errors import DataError, TrainingError
-from trueloop.formulas.reduce import fixed_length, sequence_mean, token_mean
+from trueloop.formulas.reduce import fixed_length, row_mean, sequence_mean, token_mean
 from trueloop.records import Metric, Sample
 from trueloop.train.batch import Stream
 from trueloop.train.packing import Limits
@@ -32,16 +32,26 @@ def test_denominator_counts_rows_that_are_not_run():
     tokens = sum(s.trained_tokens for s in samples)
     work = plan([rl([*samples, untrained("u")], Sft())], LIMITS, 0)
     assert scales(work) == approx({s.id: 1 / tokens for s in samples[1:]})
-    assert work.denominator == approx({"rl": tokens})
+    assert work.denominator == {"rl": tokens}
     assert work.metrics["rl/silent"] == Metric(total=2, count=5, low=0.0, high=1.0)
     assert work.metrics["rl/tokens"].total == tokens - samples[0].trained_tokens
     assert work.metrics["rl/rows"].total == 5
 
 
-def test_fixed_length_denominator():
+@pytest.mark.parametrize("count", [*range(1, 60), 143])
+def test_denominators_that_are_counts_are_whole_numbers(count):
+    """token_mean divides by tokens, sequence_mean by rows, which are worth their tokens, fixed_length by n C."""
+    samples = groups(count, [count])
+    tokens = sum(s.trained_tokens for s in samples)
+    rules = {token_mean: tokens, sequence_mean: tokens, row_mean: count, (lambda n: fixed_length(n, 51)): count * 51}
+    for rule, expected in rules.items():
+        assert plan([rl(samples, Sft(), reduction=rule)], LIMITS, 0).denominator == {"rl": expected}
+
+
+def test_a_denominator_that_is_no_count_stays_as_it_is():
     samples = groups(1, [3])
-    work = plan([rl(samples, Sft(), reduction=lambda n: fixed_length(n, 50))], LIMITS, 0)
-    assert work.denominator["rl"] == approx(150)
+    work = plan([rl(samples, Sft(), reduction=lambda n: [0.3] * len(n))], LIMITS, 0)
+    assert work.denominator["rl"] == approx(1 / 0.3, rel=1e-12)
 
 
 def test_a_loss_that_is_not_silent_keeps_rows_of_zero_weight():
@@ -52,10 +62,10 @@ def test_a_loss_that_is_not_silent_keeps_rows_of_zero_weight():
 
 def test_pairs_are_one_term_each_and_their_weight_scales_them():
     rows = [replace(p, weight=w) for p, w in zip(pairs(1, 3), (1.0, 0.0, 0.5), strict=True)]
-    stream = Stream(name="dpo", loss=Dpo(), reduction=token_mean, pairs=rows, coefficient=2.0)
+    stream = Stream(name="dpo", loss=Dpo(), reduction=row_mean, pairs=rows, coefficient=2.0)
     work = plan([stream], LIMITS, 0)
     assert scales(work) == approx({"p0": 2 / 3, "p2": 1 / 3})
-    assert work.denominator == {"dpo": approx(3)}
+    assert work.denominator == {"dpo": 3}
     assert work.metrics["dpo/silent"].mean == approx(1 / 3)
 
 

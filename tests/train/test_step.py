@@ -20,7 +20,7 @@ from trainer_toys import (
     rl,
 )
 from trueloop.errors import TrainingError
-from trueloop.formulas.reduce import sequence_mean, token_mean
+from trueloop.formulas.reduce import row_mean, sequence_mean
 from trueloop.models.spec import LoRA
 from trueloop.records import Sample
 from trueloop.train.batch import Batching, Stream
@@ -33,7 +33,7 @@ def weights(policy):
 
 
 def equal(a, b):
-    return all(torch.equal(a[name], b[name]) for name in a)
+    return all(torch.equal(a[name], b[name]) for name in a) and a.keys() == b.keys()
 
 
 def silenced(samples):
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss_and_counts():
     assert [r.version for r in reports] == [r.step for r in reports] == list(range(1, 16))
     assert reports[0].lr == approx(0.01 / 3)
     assert reports[2].lr == 0.01 > reports[3].lr
-    assert reports[0].denominator == {"rl": approx(sum(s.trained_tokens for s in sft))}
+    assert reports[0].denominator == {"rl": sum(s.trained_tokens for s in sft)}
     assert reports[0].metrics["rl/loss"].mean == approx(reports[0].loss)
     assert reports[0].metrics["rl/nll"].mean == approx(reports[0].loss, rel=1e-5)
     assert set(reports[0].seconds) == {"plan", "passes", "interventions", "optimizer"}
@@ -191,6 +191,45 @@ def test_backward_leaves_no_trace():
     assert equal(before, weights(policy))
 
 
+def test_further_gradients_leave_the_accumulated_one_to_the_optimizer():
+    """The last one taken is of other rows, and what is in use may change nothing but what it returns."""
+    others = [rl(groups(2, [2]), Sft(), name="others")]
+
+    class Ask:
+        def gradients(self, gradients, backward):
+            backward(others)
+            return gradients
+
+    plain, asked = tiny_policy(), tiny_policy()
+    reports = [
+        Trainer(p, Optim(lr=0.1), Batching(), interventions=i).step([rl(groups(1, [3]))])
+        for p, i in ((plain, []), (asked, [Ask()]))
+    ]
+    assert equal(weights(plain), weights(asked)) and reports[0].grad_norm == reports[1].grad_norm
+
+
+def test_an_update_may_take_gradients_whatever_the_grad_mode():
+    policy, others = tiny_policy(), [rl(groups(2, [2]), Sft(), name="others")]
+
+    class Ahead:
+        """What the loss of other rows would be changed to first order, at the new weights too."""
+
+        def update(self, deltas):
+            self.here, self.there = self.trainer.backward(others), self.trainer.backward(others, at=deltas)
+            self.deltas, self.grad_mode = deltas, torch.is_grad_enabled()
+            return deltas
+
+    trainer = Trainer(policy, Optim(lr=0.01), Batching(), interventions=[ahead := Ahead()])
+    ahead.trainer = trainer
+    before = measure(policy, others)[1]
+    trainer.step([rl(groups(1, [3]))])
+    assert equal(before, ahead.here) and equal(measure(policy, others)[1], ahead.there)
+    assert difference(ahead.here, ahead.there) > 1e-3
+    assert ahead.grad_mode and not any(d.requires_grad for d in ahead.deltas.values())
+    with torch.no_grad():
+        assert equal(ahead.there, trainer.backward(others))
+
+
 def test_backward_at_displaced_weights_is_a_finite_difference_of_the_loss():
     policy = tiny_policy()
     trainer = Trainer(policy, Optim(lr=0.1), Batching())
@@ -278,7 +317,7 @@ def test_every_kind_of_stream_in_one_step():
         rl(groups(1, [3]), ClippedWithEntropyAndKl()),
         rl(groups(2, [2]), Sft(), name="sft", coefficient=0.2),
         rl(groups(3, [2]), Distill(), name="teacher", temperature=0.9),
-        Stream(name="dpo", loss=Dpo(), reduction=token_mean, pairs=pairs(4, 3)),
+        Stream(name="dpo", loss=Dpo(), reduction=row_mean, pairs=pairs(4, 3)),
     ]
     report, gradient = measure(policy, streams)
     parts = [measure(policy, [s])[1] for s in streams]

@@ -11,8 +11,10 @@ from trueloop.records import Completion, Request
 class Engine(Protocol):
     """Whatever can sample from a policy.  Implementations: fake, local."""
 
-    version: int
-    """Optimizer steps that the weights in use have seen."""
+    @property
+    def version(self) -> int:
+        """Optimizer steps that the weights in use have seen."""
+        ...
 
     def generate(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[str, Completion], None]:
         """Yield (request id, completion) as they finish.

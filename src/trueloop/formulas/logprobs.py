@@ -89,7 +89,7 @@ def top_logprobs(
 
 
 def _merge_top(best_NK: Tensor, ids_NK: Tensor, z_NB: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of what was kept and of a block whose first column is `start`, sorted; all, where there are fewer."""
+    """The k largest, sorted, of those kept and a block whose first column is `start`; all, where there are fewer."""
     local = z_NB.topk(min(k, z_NB.shape[1]), dim=1)
     values = torch.cat([best_NK, local.values], dim=1)
     ids = torch.cat([ids_NK, local.indices + start], dim=1)

@@ -41,6 +41,16 @@ def fixed_length(lengths: Sequence[int], C: int) -> list[float]:
     return [1.0 / (len(lengths) * C)] * len(lengths)
 
 
+def row_mean(lengths: Sequence[int]) -> list[float]:
+    """Every row weighs the same, whatever its length: 1 / n.  For pairs, and for samples whose loss is the sum of their
+    tokens' terms, such as a sequence's log-probability.
+
+    A sample without a trained token counts in n and contributes nothing.
+    """
+    _require_tokens(lengths)
+    return [1.0 / len(lengths)] * len(lengths)
+
+
 def weighted_sum(loss_BT: Tensor, mask_BT: Tensor, scale_B: Tensor) -> Tensor:
     """sum_i scale_i sum_t mask_it loss_it, a scalar.  What stands where the mask is False is never read."""
     return (torch.where(mask_BT, loss_BT, 0.0).sum(dim=1) * scale_B).sum()

@@ -133,10 +133,12 @@ class Loop:
         with Report(self.title, self.config.steps, done=self.step) as self._progress:
             while self.step < self.config.steps:
                 self._watchdog.phase("refreshing interventions")
-                await asyncio.to_thread(self.trainer.chain.refresh, self.step + 1)
+                await asyncio.to_thread(self.trainer.refresh, self.step + 1)
                 self._watchdog.phase("filling the step")
                 fill = await self.feed.next(self.step + 1)
                 if fill is None:
+                    if self.guard is not None and self.guard.history[-1][0] != self.step:
+                        self._checkpoint(await self._evaluate())
                     return self._end("completed", f"the data ended after {self.step} steps")
                 why = await self._one(fill)
                 if why is not None:
@@ -159,8 +161,9 @@ class Loop:
             await self.sampler.sync(self.trainer.version)
         row = metrics_row(self.step, report, fill.metrics)
         self.run.write_step(row, fill.rows)
-        score = await self._evaluate() if self.guard is not None and self.guard.due(self.step) else None
-        due = self.step % self.config.checkpoint_every == 0 or self.step == self.config.steps
+        last = self.step == self.config.steps
+        score = await self._evaluate() if self.guard is not None and (self.guard.due(self.step) or last) else None
+        due = self.step % self.config.checkpoint_every == 0 or last
         if score is not None or (due and self._in_sync):
             self._checkpoint(score)
         self._watchdog.beat()

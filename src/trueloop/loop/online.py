@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from trueloop.engines.base import Engine
 from trueloop.errors import DataError, EngineError
+from trueloop.loop.audit import without_audit
 from trueloop.loop.feed import Fill
 from trueloop.loop.flow import Flow, check_flow
-from trueloop.loop.rollouts import Outcome, Producer
+from trueloop.loop.rollouts import Outcome, Producer, rollout_ids
 from trueloop.loop.summary import group_metrics
 from trueloop.records import Group, Json
 from trueloop.store.ledger import Fate, FateLedger
@@ -24,7 +24,6 @@ from trueloop.train.step import Trainer
 
 FATES: tuple[Fate, ...] = ("used", "filtered", "stale", "failed", "open")
 
-Annotate = Callable[[Engine, Sequence[Group]], Awaitable[Sequence[Group]]]
 Credit = Callable[[Sequence[Group]], Sequence[Group]]
 ToStreams = Callable[[Sequence[Group], int], Sequence[Stream]]
 Unfit = Callable[[Group, int], str | None]
@@ -32,17 +31,15 @@ Unfit = Callable[[Group, int], str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seams:
-    """What a recipe puts into the loop.
+    """What a recipe puts into the loop.  None of it is shown the audit of a score.
 
-    credit    (groups of a step) -> the groups with advantages; it sees the whole step
-    streams   (groups with advantages, step from 1) -> what the trainer takes
-    annotate  (engine, groups of a step) -> the groups with probes
-    unfit     (scored group, step) -> the reason for which it cannot be trained on, or None
+    credit   (groups of a step) -> the groups with advantages; it sees the whole step
+    streams  (groups with advantages, step from 1) -> what the trainer takes
+    unfit    (scored and annotated group, step) -> the reason for which it is filtered and replaced, or None
     """
 
     credit: Credit
     streams: ToStreams
-    annotate: Annotate | None = None
     unfit: Unfit | None = None
 
 
@@ -102,25 +99,23 @@ class Online:
         entries, self._held = self._held, []
         if not entries:
             return None
-        groups: Sequence[Group] = [e.group for e in entries]
-        if self.seams.annotate is not None:
-            groups = await self.seams.annotate(self.producer.engine, groups)
-        credited, streams = await asyncio.to_thread(self._credit, groups)
+        credited, streams = await asyncio.to_thread(self._credit, [e.group for e in entries])
         fill = self._account(entries, credited, streams)
         if self.flow.max_staleness > 0:
             self._refill()
         return fill
 
     def _credit(self, groups: Sequence[Group]) -> tuple[Sequence[Group], Sequence[Stream]]:
-        probes = {r.id: r.probes for g in groups for r in g.rollouts}
-        credited = self.trainer.chain.credit(self.seams.credit(groups), probes)
+        """The groups with their advantages, audit and all, and the streams that were made without the audit."""
+        credited = self.trainer.chain.credit(self.seams.credit([without_audit(g) for g in groups]))
         without = sum(g.advantages is None for g in credited)
-        if len(credited) != len(groups) or without:
+        if rollout_ids(credited) != rollout_ids(groups) or without:
             raise DataError(
                 f"step {self.step}: credit returned {len(credited)} groups for {len(groups)}, {without} of them "
-                "without advantages; it must return every group with one advantage per rollout"
+                "without advantages; it must return every group in its place, with one advantage per rollout"
             )
-        return credited, self.seams.streams(credited, self.step)
+        looked_at = [replace(g, advantages=c.advantages) for g, c in zip(groups, credited, strict=True)]
+        return looked_at, self.seams.streams(credited, self.step)
 
     def _account(self, entries: Sequence[_Entry], groups: Sequence[Group], streams: Sequence[Stream]) -> Fill:
         tally, self._tally = self._tally, _Tally()
@@ -233,7 +228,7 @@ class Online:
             return "too_long"
         if self.flow.drop_zero_variance and len(set(group.rewards())) == 1:
             return "zero_variance"
-        return self.seams.unfit(group, self.step) if self.seams.unfit is not None else None
+        return self.seams.unfit(without_audit(group), self.step) if self.seams.unfit is not None else None
 
     def _count_filtered(self, reason: str) -> None:
         self._tally.filtered_in_a_row += 1

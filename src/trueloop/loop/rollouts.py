@@ -1,4 +1,4 @@
-"""From tickets to scored groups: prompt, generate, score, in rounds where the sampling adapts."""
+"""From tickets to groups: prompt, generate, score, in rounds where the sampling adapts, and annotate at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from trueloop.engines.base import Engine
-from trueloop.errors import EngineError
+from trueloop.errors import DataError, EngineError
+from trueloop.loop.audit import with_audit, without_audit
 from trueloop.loop.flow import Adaptive, Samples
 from trueloop.records import Group, Problem, Request, Rollout, Sampling, Score, derive_seed, to_rollout
 from trueloop.tasks.source import Ticket
@@ -16,6 +17,7 @@ from trueloop.tasks.source import Ticket
 Grade = Callable[[Problem, str, int], Awaitable[Score]]
 Encode = Callable[[Problem, int], tuple[int, ...]]
 Decode = Callable[[list[int]], str]
+Annotate = Callable[[Engine, Sequence[Group]], Awaitable[Sequence[Group]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,10 @@ class Producer:
 
     The tickets of one call go through the engine together, round by round, so that what is in a batch depends on the
     tickets alone and not on timing: the same call repeats bit by bit.
+
+    `annotate` is called with the engine and the groups of a call that came through whole, before any is filtered, so
+    that what it finds may be a reason to filter; it returns the same rollouts in the same order, with probes.  A call
+    has the groups of a wave where sampling is synchronous, one group where it runs ahead.  It is shown no audit.
     """
 
     def __init__(
@@ -81,17 +87,21 @@ class Producer:
         sampling: Callable[[Problem], Sampling],
         seed: int,
         max_prompt_tokens: int | None = None,
+        annotate: Annotate | None = None,
     ) -> None:
         self.engine, self.encode, self.decode, self.grade = engine, encode, decode, grade
         self.samples, self.sampling, self.seed = samples, sampling, seed
-        self.max_prompt_tokens = max_prompt_tokens
+        self.max_prompt_tokens, self.annotate = max_prompt_tokens, annotate
 
     async def produce(self, tickets: Sequence[Ticket], step: int) -> list[Outcome]:
-        """One outcome per ticket, in order.  `step` is the optimizer step that schedules (shots, leniency) read."""
+        """One outcome per ticket, in order.  `step` is the optimizer step that schedules (shots, leniency) read.
+
+        Raises `DataError` if `annotate` returns other groups or rollouts than it was given.
+        """
         drafts = [self._draft(ticket, step) for ticket in tickets]
         while any(d.wants(self.samples) for d in drafts):
             await self._round(drafts, step)
-        return [d.outcome() for d in drafts]
+        return await self._annotated([d.outcome() for d in drafts])
 
     def _draft(self, ticket: Ticket, step: int) -> _Draft:
         prompt = self.encode(ticket.problem, step)
@@ -105,6 +115,26 @@ class Producer:
         first = group.rollouts[0]
         length = first.loss_mask.index(True) if True in first.loss_mask else len(first.tokens)
         return self.decode(list(first.tokens[:length]))
+
+    async def _annotated(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """The outcomes, those that came through whole with what `annotate` makes of their groups."""
+        places = [k for k, o in enumerate(outcomes) if o.filtered is None and o.failure is None]
+        if self.annotate is None or not places:
+            return outcomes
+        try:
+            found = await self.annotate(self.engine, [without_audit(outcomes[k].group) for k in places])
+        except EngineError as error:
+            lost = f"engine: annotate: {error}"
+            return [replace(o, failure=lost) if k in places else o for k, o in enumerate(outcomes)]
+        given, returned = rollout_ids([outcomes[k].group for k in places]), rollout_ids(found)
+        if returned != given:
+            raise DataError(
+                f"annotate returned {len(returned)} groups for {len(given)} ({sum(map(len, returned))} rollouts for "
+                f"{sum(map(len, given))}), or in another order; it must return every group and rollout in its place"
+            )
+        for k, group in zip(places, found, strict=True):
+            outcomes[k] = replace(outcomes[k], group=with_audit(group, outcomes[k].group))
+        return outcomes
 
     async def _round(self, drafts: Sequence[_Draft], step: int) -> None:
         owners: dict[str, tuple[_Draft, int]] = {}
@@ -142,3 +172,8 @@ class Producer:
         elif self.grade is not None:
             rollout = replace(rollout, score=await self.grade(draft.ticket.problem, rollout.text, step))
         draft.rollouts.append(rollout)
+
+
+def rollout_ids(groups: Sequence[Group]) -> list[list[str]]:
+    """Per group the ids of its rollouts, in order: what a recipe's part of the loop must not change."""
+    return [[rollout.id for rollout in group.rollouts] for group in groups]

@@ -94,8 +94,9 @@ PolicyTerm = Annotated[Clip | Reinforce | Cispo | Gspo, Field(discriminator="kin
 class Kl(Config):
     """A penalty that keeps the policy near a reference.
 
-    estimator  k1, k2 or k3 (http://joschu.net/blog/kl-approx.html)
-    where      loss: added per token; reward: subtracted from the rollout's reward as the sum of k1 over its tokens
+    estimator      k1, k2 or k3 (http://joschu.net/blog/kl-approx.html)
+    where          loss: added per token; reward: its sum over the rollout's tokens is subtracted from the reward,
+                   where only k1 has the KL's gradient
     refresh_every  optimizer steps after which the reference takes over the policy's weights; None keeps it fixed
     """
 
@@ -219,6 +220,13 @@ def give_advantages(groups: Sequence[Group], kind: str, bonus: Callable[[Rollout
         values = ADVANTAGES[kind](torch.tensor(rewards, dtype=torch.float64))
         credited.append(replace(group, advantages=tuple(values.tolist())))
     return credited
+
+
+def distance(kl: Kl, rollout: Rollout, ref: Sequence[float]) -> float:
+    """The estimator of KL(policy || reference) summed over the tokens that the rollout wrote, in nats."""
+    written = torch.tensor(rollout.loss_mask)
+    scores, references = (torch.tensor(x, dtype=torch.float64)[written] for x in (rollout.scores, ref))
+    return float(KL[kl.estimator](scores, references).sum())
 
 
 def to_sample(rollout: Rollout, advantage: float, *, importance_cap: float | None = None) -> Sample:

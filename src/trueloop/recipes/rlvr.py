@@ -33,6 +33,7 @@ from trueloop.recipes import policy as choices
 from trueloop.records import Group, Rollout
 from trueloop.store.run import Run
 from trueloop.train.batch import Stream
+from trueloop.train.interventions import Backward
 
 
 class Config(sampling.Common):
@@ -96,18 +97,15 @@ class Parts:
         if (overlong := self.config.overlong) is not None:
             terms.append(lambda r: overlong.weight * _overlong(r, overlong))
         if (kl := self.config.kl) is not None and kl.where == "reward":
-            distance = self._distance([r for g in groups for r in g.rollouts])
+            distance = self._distance(kl, [r for g in groups for r in g.rollouts])
             terms.append(lambda r: -kl.coefficient * distance[r.id])
         return (lambda r: sum(term(r) for term in terms)) if terms else None
 
-    def _distance(self, rollouts: Sequence[Rollout]) -> dict[str, float]:
-        """Per rollout the sum over its tokens of log pi - log pi_ref (k1)."""
+    def _distance(self, kl: choices.Kl, rollouts: Sequence[Rollout]) -> dict[str, float]:
+        """Per rollout the estimator's sum over the tokens that it wrote."""
         assert self.reference is not None
         references = self.reference.logprobs([choices.to_sample(r, 0.0) for r in rollouts])
-        return {
-            r.id: sum(s - ref for s, ref, m in zip(r.scores, reference, r.loss_mask, strict=True) if m)
-            for r, reference in zip(rollouts, references, strict=True)
-        }
+        return {r.id: choices.distance(kl, r, ref) for r, ref in zip(rollouts, references, strict=True)}
 
     def streams(self, groups: Sequence[Group], step: int) -> list[Stream]:
         """One stream of all rollouts of the step."""
@@ -139,7 +137,7 @@ class Kept:
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
 
-    def refresh(self, step: int) -> None:
+    def refresh(self, step: int, backward: Backward) -> None:
         """Renew it with the weights after step - 1, if they are due."""
         self.reference.refresh(step - 1)
 

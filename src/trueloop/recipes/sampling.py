@@ -114,6 +114,8 @@ def run(
     check_flow(config.flow)
     tasks, _ = open_mix(config.tasks, seed=config.seed)
     first = next(iter(tasks.values()))
+    wiring.require_problems(config.guard, first)
+    wiring.require_problems(config.warm_start.guard if config.warm_start is not None else None, first)
     start = wiring.build_policy(config.model, config.adapter, config.seed)
     splits = {
         f"{part.task.kind}/{part.split}": tasks[part.task.build().name].data_hash(part.split)

@@ -82,6 +82,7 @@ def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wir
 def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str) -> tuple[Ending, Run]:
     """As `run`, for recipes that begin with it; the run is closed and may be read."""
     task = config.task.build()
+    wiring.require_problems(config.guard, task)
     policy = wiring.build_policy(config.model, config.adapter, config.seed)
     data = wiring.data_of(policy, task, config.split)
     with wiring.open_run("sft", config, resolved, out, resume, data) as store:

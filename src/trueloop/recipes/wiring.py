@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 from trueloop.chat import Tokenizer, encode_completion, encode_prompt, template_hash
 from trueloop.config import Config, Resolved
 from trueloop.engines.local import LocalEngine
+from trueloop.engines.stops import Decodes
 from trueloop.errors import DataError
 from trueloop.evaluate import evaluate
 from trueloop.loop.loop import Ending, LoopConfig
@@ -129,6 +130,12 @@ def data_of(policy: Policy, task: Task, *splits: str) -> dict[str, str]:
     return hashes | {"template": template_hash(tokenizer_of(policy), task.template), "model": policy.fingerprint()}
 
 
+def require_problems(config: Evaluating | None, task: Task) -> None:
+    """Refuse a guard that asks for more problems than its split has, before anything is written."""
+    if config is not None:
+        task.first(config.split, config.problems)
+
+
 def open_run(
     recipe: str, config: Common, resolved: Resolved[Any], out: Path, resume: bool, data: Mapping[str, str]
 ) -> Run:
@@ -174,7 +181,7 @@ def open_engine(config: Engine, policy: Policy) -> LocalEngine:
         base = AutoModelForCausalLM.from_config(base.config, dtype=torch.float32)
     return LocalEngine(
         base,
-        policy.tokenizer,
+        cast(Decodes, policy.tokenizer),
         end_ids=policy.end_ids,
         max_rows=config.max_rows,
         cache_tokens=config.cache_tokens,

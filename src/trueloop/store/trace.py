@@ -3,8 +3,9 @@
     duckdb -c "select fate, count(*), avg(reward) from 'runs/a/rollouts/*.parquet' group by fate"
 
 One row is one rollout, in the order it was given.  `fate` is used, stale, failed, or filtered:<reason>.  `parts`,
-`audit` and `probes` are JSON text.  `tokens`, `loss_mask`, `logprobs` and `scores` have one entry per token of the
-prompt and the completion; log-probabilities are float32, and `scores` is null where it equals `logprobs`.
+`audit` and `probes` are JSON text; a probe is [name, start, stop, value].  `tokens`, `loss_mask`, `logprobs` and
+`scores` have one entry per token of the prompt and the completion; log-probabilities are float32, and `scores` is null
+where it equals `logprobs`.
 
 Size: about 5.8 bytes per completion token (3.5 of them the log-probabilities, whose low bits do not compress), and 3.5
 more where sampling was truncated.  A run's budget bounds it: from three quarters of it on the token columns are left
@@ -173,7 +174,7 @@ def _rollout_row(rollout: Rollout, k: int) -> Row:
         "loss_mask": rollout.loss_mask,
         "logprobs": rollout.logprobs,
         "scores": None if rollout.scores == rollout.logprobs else rollout.scores,
-        "probes": [[p.name, p.position, p.value] for p in rollout.probes],
+        "probes": [[p.name, p.start, p.stop, p.value] for p in rollout.probes],
         **(_score_row(rollout.score) if rollout.score else {}),
     }
 

@@ -69,10 +69,12 @@ class Outputs:
 class PairBatch:
     """The pairs of one forward pass.
 
-    *_length_B   trained tokens of the answer
-    ref_*_B      the reference policy's summed log-probabilities
-    margins_BM   chosen minus rejected per further objective, in log-odds
-    scale_B      factor of each pair's loss in the step's loss: the reduction, the pair's weight, the coefficient
+    *_length_B    trained tokens of the answer
+    ref_*_B       the reference policy's summed log-probabilities
+    margin_names  the further objectives in alphabetical order, which no pair's own order can change
+    margins_BM    chosen minus rejected under each of them, in log-odds
+    gap_B         chosen minus rejected under the labels' own objective, in log-odds; None if the pairs have none
+    scale_B       factor of each pair's loss in the step's loss: the reduction, the pair's weight, the coefficient
     """
 
     ids: tuple[str, ...]
@@ -80,7 +82,9 @@ class PairBatch:
     rejected_length_B: Tensor
     ref_chosen_logp_B: Tensor | None
     ref_rejected_logp_B: Tensor | None
+    margin_names: tuple[str, ...]
     margins_BM: Tensor
+    gap_B: Tensor | None
     scale_B: Tensor
 
 
@@ -124,13 +128,13 @@ class PairLoss(Protocol):
     """Loss per pair; pickled with several processes, as `Loss` is."""
 
     def __call__(self, out: PairOutputs, batch: PairBatch) -> tuple[Tensor, Values]:
-        """Loss [B] and metric values [B]."""
+        """Loss [B] and metric values [B], which count by the pairs' weights; the loss is weighted after."""
         ...
 
 
 Reduction = Callable[[Sequence[int]], Sequence[float]]
 """Trained tokens of every sample of the step -> one scale per sample (formulas/reduce.py).  For pairs, whose loss is
-one term each, it is given ones."""
+one term each, it is given ones: `row_mean`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +143,8 @@ class Stream:
 
     It has samples or pairs, not both; without any it adds nothing to the step.  temperature is the one that the rows
     were sampled at, and divides the logits.  Raises `DataError` for rows of which only some have log-probabilities, a
-    reference, a teacher or margins: the loss could not tell "none" from 0.
+    reference, a teacher or a gap, and for pairs whose margins have different names: the loss could not tell "none"
+    from 0.
     """
 
     name: str
@@ -156,14 +161,25 @@ class Stream:
                 f"stream {self.name!r} has {len(self.samples)} samples and {len(self.pairs)} pairs; make two streams"
             )
         rows = [s for s in self.rows() if any(s.loss_mask)]
-        _require_uniform(self.name, "logprobs", [s.logprobs is not None for s in rows])
-        _require_uniform(self.name, "ref_logprobs", [s.ref_logprobs is not None for s in rows])
-        _require_uniform(self.name, "a teacher of this K", [_teacher_width(s) for s in rows])
-        _require_uniform(self.name, "this number of margins", [len(p.margins) for p in self.pairs])
+        self._require_uniform("logprobs", [(s.id, s.logprobs is not None) for s in rows])
+        self._require_uniform("ref_logprobs", [(s.id, s.ref_logprobs is not None) for s in rows])
+        self._require_uniform("a teacher of this K", [(s.id, _teacher_width(s)) for s in rows])
+        self._require_uniform("the names of their margins", [(p.id, _margin_names(p)) for p in self.pairs])
+        self._require_uniform("a gap", [(p.id, p.gap is not None) for p in self.pairs])
 
     def rows(self) -> list[Sample]:
         """Its samples; of pairs: chosen, rejected, chosen, rejected, ..."""
         return list(self.samples) or [s for pair in self.pairs for s in (pair.chosen, pair.rejected)]
+
+    def _require_uniform(self, what: str, found: Sequence[tuple[str, object]]) -> None:
+        """The same value for every (id, value)."""
+        for row, value in found:
+            first, expected = found[0]
+            if value != expected:
+                raise DataError(
+                    f"stream {self.name!r}: trained rows {first!r} and {row!r} disagree about {what} ({expected} and "
+                    f"{value}); split them into two streams, or complete them"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,13 +274,18 @@ def pair_batch(work: Pass, placed: Inputs) -> PairBatch:
     lengths_B = placed.mask_BT.sum(1)
     refs = [_summed(s, s.ref_logprobs) for s in work.samples if s.ref_logprobs is not None]
     ref_B = torch.tensor(refs, device=device) if refs else None
+    names = _margin_names(work.pairs[0])
+    margins = [[pair.margins[name] for name in names] for pair in work.pairs]
+    gaps = [pair.gap for pair in work.pairs if pair.gap is not None]
     return PairBatch(
         ids=work.ids,
         chosen_length_B=lengths_B[0::2],
         rejected_length_B=lengths_B[1::2],
         ref_chosen_logp_B=None if ref_B is None else ref_B[0::2],
         ref_rejected_logp_B=None if ref_B is None else ref_B[1::2],
-        margins_BM=torch.tensor([p.margins for p in work.pairs], device=device, dtype=torch.float32),
+        margin_names=names,
+        margins_BM=torch.tensor(margins, device=device, dtype=torch.float32),
+        gap_B=torch.tensor(gaps, device=device, dtype=torch.float32) if gaps else None,
         scale_B=torch.tensor(work.scales, device=device),
     )
 
@@ -300,10 +321,5 @@ def _teacher_width(sample: Sample) -> int:
     return widths.pop()
 
 
-def _require_uniform(stream: str, what: str, values: Sequence[int]) -> None:
-    for k, value in enumerate(values):
-        if value != values[0]:
-            raise DataError(
-                f"stream {stream!r}: trained rows 0 and {k} disagree about {what} ({values[0]} and {value}); "
-                "split them into two streams, or complete them"
-            )
+def _margin_names(pair: SamplePair) -> tuple[str, ...]:
+    return tuple(sorted(pair.margins))

@@ -11,6 +11,7 @@ draws from the seed and the step.  The caller makes the directory appear whole o
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,15 @@ COUNTERS = "trainer.json"
 
 
 def write(directory: Path, trainer: Trainer) -> None:
-    """Write the trainer's state into an existing directory."""
+    """Write the trainer's state into an existing directory.  Raises `OSError` where the disk refuses."""
+    try:
+        _write(directory, trainer)
+    except SafetensorError as error:
+        full = "No space left" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(directory)) from error
+
+
+def _write(directory: Path, trainer: Trainer) -> None:
     trainer.policy.save(directory / MODEL)
     state = trainer.state_dict()
     tensors = {f"weights/{name}": p.detach() for name, p in trainer.trainable.items()}

@@ -24,7 +24,7 @@ class Backward(Protocol):
     """Gradients of the step's own or of other rows, on demand; what the step accumulated stays untouched."""
 
     streams: tuple[Stream, ...]
-    """The streams of the step that is being taken."""
+    """The streams of the step that is being taken; none while interventions are refreshed, before there are any."""
 
     def __call__(self, streams: Sequence[Stream], *, at: Mapping[str, Tensor] | None = None) -> Named:
         """Gradient of the summed loss of `streams`, under the forward interventions.
@@ -50,8 +50,8 @@ class Intervention(Protocol):
         """
         ...
 
-    def credit(self, groups: Sequence[Group], probes: Mapping[str, Any]) -> Sequence[Group]:
-        """The groups with other advantages."""
+    def credit(self, groups: Sequence[Group]) -> Sequence[Group]:
+        """The groups with other advantages.  What was measured of a rollout is in its probes; its audit is not."""
         ...
 
     def gradients(self, gradients: Named, backward: Backward) -> Named:
@@ -62,8 +62,8 @@ class Intervention(Protocol):
         """The change of the weights to make instead of the optimizer's (new minus old), for the same names."""
         ...
 
-    def refresh(self, step: int) -> None:
-        """Renew what it holds (directions, a reference) before step `step`."""
+    def refresh(self, step: int, backward: Backward) -> None:
+        """Renew what it holds (directions, a reference) before step `step`, with gradients if it needs them."""
         ...
 
     def metrics(self) -> Mapping[str, Metric]:
@@ -105,10 +105,10 @@ class Chain:
                 stack.enter_context(one.forward(model, stream))
             yield
 
-    def credit(self, groups: Sequence[Group], probes: Mapping[str, Any]) -> Sequence[Group]:
+    def credit(self, groups: Sequence[Group]) -> Sequence[Group]:
         """The groups with the advantages that the chain leaves."""
         for one in self.having("credit"):
-            groups = one.credit(groups, probes)
+            groups = one.credit(groups)
         return groups
 
     def gradients(self, gradients: Named, backward: Backward) -> Named:
@@ -127,10 +127,10 @@ class Chain:
             _require_same(one, "update", before, deltas)
         return deltas
 
-    def refresh(self, step: int) -> None:
-        """Renew all that can be renewed."""
+    def refresh(self, step: int, backward: Backward) -> None:
+        """Renew all that can be renewed, in order."""
         for one in self.having("refresh"):
-            one.refresh(step)
+            one.refresh(step, backward)
 
     def metrics(self) -> dict[str, Metric]:
         """All their metrics; two with one name raise `ConfigError`."""

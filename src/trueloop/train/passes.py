@@ -55,8 +55,12 @@ class Runner:
         self.device = flat.device
         self.gradients = _views(trainable, flat)
 
+    @torch.enable_grad()
     def backward(self, passes: Sequence[Pass], chain: Chain) -> list[Tally]:
-        """Add the gradient of every pass to `flat`.  Raises `TrainingError` for a loss that is not finite."""
+        """Add the gradient of every pass to `flat`, whatever the caller's grad mode.
+
+        Raises `TrainingError` for a loss that is not finite.
+        """
         tallies = []
         for name, parameter in self.trainable.items():
             parameter.grad = self.gradients[name]
@@ -115,9 +119,11 @@ class Runner:
             work,
             loss,
             {"chosen log-probabilities": out.chosen_logp_B, "rejected log-probabilities": out.rejected_logp_B}
-            | {"margins": given.margins_BM, "loss": loss_B},
+            | {"margins": given.margins_BM}
+            | ({} if given.gap_B is None else {"gaps": given.gap_B})
+            | {"loss": loss_B},
         )
-        return loss, summarise(values)
+        return loss, summarise(values, weight_B=[pair.weight for pair in work.pairs])
 
     def _score(
         self,
@@ -140,15 +146,21 @@ class Runner:
         )
 
 
-def summarise(values: Values, mask_BT: Tensor | None = None) -> dict[str, Metric]:
-    """Exact metrics of values per token (those in the mask count) or per row, with one transfer for all of them."""
+def summarise(
+    values: Values, mask_BT: Tensor | None = None, *, weight_B: Sequence[float] | None = None
+) -> dict[str, Metric]:
+    """Exact metrics of values per token (those in the mask count) or per row, with one transfer for all of them.
+
+    With `weight_B`, positive, every value is per row and counts that many times.
+    """
     kept = {name: (v if mask_BT is None or v.ndim == 1 else v[mask_BT]).detach().double() for name, v in values.items()}
     kept = {name: v for name, v in kept.items() if v.numel()}
     if not kept:
         return {}
-    facts = torch.stack([torch.stack([v.sum(), v.min(), v.max()]) for v in kept.values()]).tolist()
+    weight = 1.0 if weight_B is None else next(iter(kept.values())).new_tensor(weight_B)
+    facts = torch.stack([torch.stack([(weight * v).sum(), v.min(), v.max()]) for v in kept.values()]).tolist()
     return {
-        name: Metric(total=total, count=v.numel(), low=low, high=high)
+        name: Metric(total=total, count=v.numel() if weight_B is None else sum(weight_B), low=low, high=high)
         for (name, v), (total, low, high) in zip(kept.items(), facts, strict=True)
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -17,7 +18,7 @@ class Plan:
     """The passes of one optimizer step.
 
     denominator  per stream: what a loss of 1 at every trained token (or pair) would be divided by to give the
-                 stream's loss before its coefficient; absent where every scale is 0
+                 stream's loss before its coefficient, a whole number if it is a count; absent where every scale is 0
     metrics      what is known before anything runs
     """
 
@@ -105,10 +106,15 @@ def _scales(stream: Stream) -> tuple[list[float], float | None]:
     scales = list(stream.reduction(lengths)) if any(lengths) else [0.0] * len(lengths)
     if len(scales) != len(lengths):
         raise DataError(f"stream {stream.name!r}: its reduction gave {len(scales)} scales for {len(lengths)} rows")
-    whole = sum(scale * length for scale, length in zip(scales, lengths, strict=True))
+    whole = math.fsum(scale * length for scale, length in zip(scales, lengths, strict=True))
     weights = [pair.weight for pair in stream.pairs] or [1.0] * len(lengths)
     factors = [stream.coefficient * scale * weight for scale, weight in zip(scales, weights, strict=True)]
-    return factors, sum(lengths) / whole if whole else None
+    return factors, _counted(sum(lengths) / whole) if whole else None
+
+
+def _counted(value: float) -> float:
+    """The whole number that this is but for the rounding of a reduction's scales, or the value itself."""
+    return float(round(value)) if math.isclose(value, round(value), rel_tol=1e-12) else value
 
 
 def _speaks(stream: Stream, k: int) -> bool:

@@ -103,18 +103,19 @@ class Trainer:
         )
 
     def backward(self, streams: Sequence[Stream], *, at: Mapping[str, Tensor] | None = None) -> Named:
-        """Gradient of the summed loss of `streams`, at the weights displaced by `at`; nothing else changes.
+        """Gradient of the summed loss of `streams`, at the weights displaced by `at`; no weight changes.
 
-        Raises as `step` does.
+        It may be called at any time, an intervention's turn within a step included.  Raises as `step` does.
         """
-        kept = self._runner.flat.clone()
         with _displaced(self.trainable, at or {}):
             work = self._plan(streams)
             self._accumulate(work.passes)
             self._finite_norm(work.passes)
-        gradients = {name: g.clone() for name, g in self._runner.gradients.items()}
-        self._runner.flat.copy_(kept)
-        return gradients
+        return self._gradients()
+
+    def refresh(self, step: int) -> None:
+        """Let the interventions renew what they hold before step `step`; the loop calls it before it fills the step."""
+        self.chain.refresh(step, _Backward(self, ()))
 
     def logprobs(self, samples: Sequence[Sample], temperature: float = 1.0) -> list[tuple[float, ...]]:
         """Per sample and token: log p(token | tokens before it) under the policy; 0.0 where it is not trained.
@@ -176,6 +177,10 @@ class Trainer:
         gap = self.shared_prefix_gap
         return None if gap <= PREFIX_TOLERANCE else f"shared and plain rows differ by {gap:.2g} in a log-probability"
 
+    def _gradients(self) -> Named:
+        """A copy of what was accumulated, which the next backward overwrites."""
+        return {name: g.clone() for name, g in self._runner.gradients.items()}
+
     def _accumulate(self, passes: Sequence[Pass]) -> list[Tally]:
         self._runner.flat.zero_()
         if self._workers:
@@ -227,23 +232,28 @@ class Trainer:
     def _intervene(self, streams: tuple[Stream, ...]) -> None:
         if not self.chain.having("gradients"):
             return
-        given = {name: g.clone() for name, g in self._runner.gradients.items()}
-        for name, g in self.chain.gradients(given, _Backward(self, streams)).items():
+        for name, g in self.chain.gradients(self._gradients(), _Backward(self, streams)).items():
             self._runner.gradients[name].copy_(g)
 
-    @torch.no_grad()
     def _advance(self) -> None:
         """The optimizer's step, or what the update interventions make of it; the old weights if they fail."""
         if not self.chain.having("update"):
             self._optimizer.step()
             return
+        changes = self.chain.update(self._tried())
+        with torch.no_grad():
+            for name, delta in changes.items():
+                self.trainable[name].add_(delta)
+
+    @torch.no_grad()
+    def _tried(self) -> Named:
+        """What the optimizer's step changes, with the weights as they were before it."""
         before = {name: p.clone() for name, p in self.trainable.items()}
         self._optimizer.step()
         deltas = {name: p - before[name] for name, p in self.trainable.items()}
         for name, p in self.trainable.items():
             p.copy_(before[name])
-        for name, delta in self.chain.update(deltas).items():
-            self.trainable[name].add_(delta)
+        return deltas
 
 
 class _Backward:
