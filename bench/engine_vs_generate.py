@@ -1,6 +1,6 @@
 """The local engine against transformers' `generate`: same model, same prompts, same number of tokens, one thread.
 
-    python bench/engine_vs_generate.py [--repeats 7]
+    python bench/engine_vs_generate.py [--repeats 7] [--quick]
 
 Random weights.  "equal" draws every completion to one length.  "long-tailed" forces lengths drawn once from a
 lognormal (median 37, at most 160): the engine is asked for each length, `generate` runs to the longest, as it must when
@@ -129,14 +129,17 @@ def compare(case: Case, repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--quick", action="store_true", help="one small case, which shows only that the script works")
+    arguments = parser.parse_args()
+    repeats = 1 if arguments.quick else arguments.repeats
+    chosen = [Case("800k, 2x2, prompt 13", TINY, (4, 2), 2, 2, 13, (3, 1, 4, 1))] if arguments.quick else cases()
     torch.set_num_threads(1)
     print(f"load {os.getloadavg()[0]:.1f} at the start, {os.cpu_count()} cores, one thread, {repeats} repeats")
     print(f"{'':36} {'engine':>15} {'generate':>16} {'tokens per CPU-ms':>18}   ratio of CPU seconds")
     print(
         f"{'':36} {'cpu s':>7} {'wall s':>7} {'cpu s':>8} {'wall s':>7} {'engine':>9} {'generate':>8}   median (range)"
     )
-    for case in cases():
+    for case in chosen:
         compare(case, repeats)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 

@@ -1,6 +1,9 @@
 """One torch thread in every test: two threads collapse as soon as anything else runs on the machine."""
 
 import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -19,3 +22,26 @@ def steady_code(monkeypatch: pytest.MonkeyPatch) -> None:
     code = Code(name="project", root="/p", commit="c0ffee", branch="main", dirty=False, patch=b"")
     steady = Provenance(code=(code,), packages={"a": "1"}, python="3", platform="x", machine={}, argv=())
     monkeypatch.setattr(run_module, "capture", lambda: steady)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """`small_disk(size, options)` mounts a file system of that size; skips where mounting is not allowed."""
+    mounted = []
+
+    def mount(size: str, options: str = "rw") -> Path:
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size},{options}", "tmpfs", str(place)]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("needs the command `mount`")
+        if done.returncode != 0:
+            pytest.skip("needs the right to mount a small file system")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)

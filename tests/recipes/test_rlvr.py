@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +47,7 @@ def test_a_run_holds_its_warm_start_its_rollouts_and_its_evaluations(tmp_path: P
     rows = list(read_rollouts(tmp_path / "run"))
     assert len(rows) == 3 * 2 * 2
     assert {row["fate"] for row in rows} == {"used"}
+    assert done.metrics()[-1]["share/arithmetic"] == 1.0
     assert all(row["prompt"].startswith("Q: ") and row["prompt"].endswith("A: ") for row in rows)
     warm = Run.open(tmp_path / "run/warm_start")
     assert [row["step"] for row in warm.metrics()] == [1, 2]
@@ -156,3 +162,45 @@ def test_sft_trains_the_answer_and_its_end_and_not_the_prompt() -> None:
     assert policy.tokenizer.decode(prompt).endswith("A: ")
     assert sum(sample.weights) == len(trained)
     assert sft.streams([sample], 1)[0].loss.silent_at_zero_weight  # type: ignore[union-attr]
+
+
+def test_greedy_rollouts_are_refused(tmp_path: Path) -> None:
+    resolved = load(rlvr.Config, "arithmetic", [*SMALL, "draw.temperature=0"])
+    with pytest.raises(ConfigError, match=r"draw\.temperature = 0"):
+        rlvr.run(resolved.config, resolved, tmp_path / "run", False)
+
+
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_when_there_is_room(
+    tmp_path: Path, small_disk: Callable[..., Path]
+) -> None:
+    disk = small_disk("30m")
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(disk / "run")
+    assert not list(disk.rglob("*.partial"))
+    subprocess.run(["mount", "-o", "remount,size=300m", str(disk)], check=True)
+    run(disk / "run", resume=True)
+    run(tmp_path / "whole")
+    assert contents(disk / "run") == contents(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signals", "code"), [([signal.SIGTERM], 143), ([signal.SIGINT, signal.SIGINT], 130)])
+def test_signals_leave_a_run_that_can_be_resumed(tmp_path: Path, signals: list[int], code: int) -> None:
+    """The second Ctrl-C comes while the first is being obeyed; either way one clear line and nothing half-written."""
+    many = [*SMALL, "warm_start.loop.steps=100000", "warm_start.rows_per_step=64", "warm_start.guard.every=100000"]
+    words = [word for setting in many for word in ("--set", setting)]
+    command = [sys.executable, "-m", "trueloop.cli", "run", "arithmetic", "--out", str(tmp_path / "run"), *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "run/warm_start/metrics.jsonl").exists():
+        time.sleep(0.05)
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.01)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+    warm = Run.open(tmp_path / "run/warm_start")
+    assert warm.status()["state"] in ("interrupted", "killed")
+    assert warm.checkpoints.latest() is not None

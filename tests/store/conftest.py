@@ -79,29 +79,6 @@ def killed_at() -> Callable:
     return run
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """`small_disk(size, options)` mounts a file system of that size; skips where mounting is not allowed."""
-    mounted = []
-
-    def mount(size: str, options: str = "rw") -> Path:
-        place = tmp_path / f"disk{len(mounted)}"
-        place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size},{options}", "tmpfs", str(place)]
-        try:
-            done = subprocess.run(command, capture_output=True, check=False)
-        except FileNotFoundError:
-            pytest.skip("needs the command `mount`")
-        if done.returncode != 0:
-            pytest.skip("needs the right to mount a small file system")
-        mounted.append(place)
-        return place
-
-    yield mount
-    for place in mounted:
-        subprocess.run(["umount", str(place)], check=True)
-
-
 def same_code(commit: str = "c0ffee", patch: bytes = b"") -> Provenance:
     code = Code(name="project", root="/p", commit=commit, branch="main", dirty=bool(patch), patch=patch)
     return Provenance(code=(code,), packages={"a": "1"}, python="3", platform="x", machine={}, argv=())

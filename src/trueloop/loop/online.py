@@ -129,6 +129,7 @@ class Online:
             "flow/lost": float(len(tally.lost)),
         }
         metrics |= {f"fates/{fate}": float(self.ledger.count(fate)) for fate in FATES}
+        metrics |= {f"share/{name}": row["share"] for name, row in self.source.report().items()}
         return Fill(streams=streams, metrics=metrics, rows=tally.rows)
 
     def _use(self, entry: _Entry) -> None:

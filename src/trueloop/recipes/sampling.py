@@ -14,6 +14,7 @@ from trueloop import config as configuration
 from trueloop.chat import encode_prompt
 from trueloop.config import Resolved
 from trueloop.engines.local import LocalEngine
+from trueloop.errors import ConfigError
 from trueloop.loop.feed import Feed, Mixed, Offline
 from trueloop.loop.flow import Flow, check_flow, samples_per_problem
 from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
@@ -72,9 +73,19 @@ class Common(wiring.Common):
 C = TypeVar("C", bound=Common)
 
 
+def check(config: Common) -> None:
+    """Refuse what cannot mean anything, before anything is loaded: a schedule that starves, or greedy rollouts."""
+    check_flow(config.flow)
+    if config.draw.temperature == 0:
+        raise ConfigError(
+            "draw.temperature = 0 draws the same completion every time, so there is nothing to compare and no "
+            "distribution to train; set it above 0 (guard.draw may be greedy)"
+        )
+
+
 def plan(config: Common, title: str) -> tuple[list[str], int]:
     """What a run would do, in words: problems x samples -> steps and tokens; and the most tokens that it samples."""
-    check_flow(config.flow)
+    check(config)
     tasks, source = open_mix(config.tasks, seed=config.seed)
     shares = ", ".join(_share(name, row) for name, row in source.report().items())
     problems, samples = config.flow.problems_per_step, samples_per_problem(config.flow.samples)
@@ -111,7 +122,7 @@ def run(
 
     `data` has the hashes of what the recipe reads besides its tasks and the policy.
     """
-    check_flow(config.flow)
+    check(config)
     tasks, _ = open_mix(config.tasks, seed=config.seed)
     first = next(iter(tasks.values()))
     wiring.require_problems(config.guard, first)
@@ -122,9 +133,10 @@ def run(
         for part in config.tasks.parts
     }
     read = wiring.data_of(start, first) | splits | dict(data or {})
+    policy = start if config.warm_start is None else None
+    del start
     with wiring.open_run(recipe, config, resolved, out, resume, read) as store:
-        policy = start
-        if config.warm_start is not None:
+        if policy is None:
             warm = _warm_start(config, out / "warm_start")
             if isinstance(warm, wiring.Outcome):
                 store.finish("interrupted", warm.summary)
@@ -133,7 +145,7 @@ def run(
         ending = asyncio.run(train(config, policy, store))
         wiring.finish(store, ending)
     found = Run.open(out)
-    summary = f"{ending.why}\n{sft.summarize(found)}\nmodel: {sft.last_model(found)}"
+    summary = f"{ending.why}\n{sft.summarize(found)}"
     return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
 
 

@@ -75,7 +75,7 @@ def _seen(config: Config, rows: int) -> int:
 def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
     """Train, or go on with what `out` holds."""
     ending, found = train(config, resolved, out, resume, title="sft")
-    summary = f"{ending.why}\n{summarize(found)}\nmodel: {last_model(found)}"
+    summary = f"{ending.why}\n{summarize(found)}"
     return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
 
 
@@ -139,11 +139,14 @@ def last_model(run: Run) -> Path | None:
 
 
 def summarize(run: Run) -> str:
-    """First and last guard evaluation with their intervals."""
+    """First and last guard evaluation with their intervals, the newest model, and the best one if it is another."""
     rows = run.evaluations()
-    if not rows:
-        return "no guard evaluations"
-    return "\n".join(describe_evaluation(row) for row in ([rows[0], rows[-1]] if len(rows) > 1 else rows))
+    lines = [describe_evaluation(row) for row in ([rows[0], rows[-1]] if len(rows) > 1 else rows)]
+    lines.append(f"model: {last_model(run)}")
+    best, latest = run.checkpoints.best(), run.checkpoints.latest()
+    if best is not None and latest is not None and best.step != latest.step:
+        lines.append(f"best of {len(rows)} evaluations, which flatters it: step {best.step}, {best.path / 'model'}")
+    return "\n".join(lines)
 
 
 def describe_evaluation(row: dict[str, Any]) -> str:
