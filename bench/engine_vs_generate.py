@@ -1,6 +1,6 @@
 """The local engine against transformers' `generate`: same model, same prompts, same number of tokens, one thread.
 
-    python bench/engine_vs_generate.py [--repeats 7] [--quick]
+    python bench/engine_vs_generate.py [--repeats 3] [--quick]
 
 Random weights.  "equal" draws every completion to one length.  "long-tailed" forces lengths drawn once from a
 lognormal (median 37, at most 160): the engine is asked for each length, `generate` runs to the longest, as it must when
@@ -128,7 +128,7 @@ def compare(case: Case, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one small case, which shows only that the script works")
     arguments = parser.parse_args()
     repeats = 1 if arguments.quick else arguments.repeats
