@@ -44,4 +44,4 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     yield mount
     for place in mounted:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # models may still be mapped from it

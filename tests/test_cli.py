@@ -11,13 +11,20 @@ from pathlib import Path
 import pytest
 
 from trueloop import cli
-from trueloop.config import Config, loading, preset_names, read
+from trueloop.config import Config, loading
 from trueloop.errors import ConfigError, StoreError
+from trueloop.store.run import Run
 
 
 class Recipe(Config):
+    """A recipe.
+
+    steps  that are taken
+    """
+
     steps: int
     seed: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ def recipe(tmp_path, monkeypatch):
 
     module.run = run
     monkeypatch.setitem(sys.modules, "trueloop.recipes.fake", module)
+    monkeypatch.setattr(cli, "RECIPES", ("fake",))
     monkeypatch.setattr(loading, "PRESETS", tmp_path / "presets")
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     monkeypatch.chdir(tmp_path)
@@ -68,14 +76,15 @@ def test_run_resolves_and_hands_over(recipe, tmp_path, capsys):
     assert capsys.readouterr().out == "0.1 -> 0.9\n"
 
 
-def test_the_run_directory_has_the_name_of_the_preset_unless_given(recipe):
+def test_the_run_directory_has_the_whole_name_of_the_preset_unless_given(recipe):
     cli.main(["run", "fake/base-1.7b"])
-    assert (str(recipe.calls[0][2]), recipe.calls[0][3]) == ("runs/base-1.7b", False)
+    assert (str(recipe.calls[0][2]), recipe.calls[0][3]) == ("runs/fake/base-1.7b", False)
 
 
 def test_a_file_is_run_too(recipe, tmp_path):
-    (tmp_path / "mine.toml").write_text('recipe = "fake"\nsteps = 9\n')
-    assert cli.main(["run", "mine.toml"]) == 0
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/mine.toml").write_text('recipe = "fake"\nsteps = 9\n')
+    assert cli.main(["run", "there/mine.toml"]) == 0
     assert (recipe.calls[0][0], str(recipe.calls[0][2])) == (Recipe(steps=9), "runs/mine")
 
 
@@ -96,6 +105,52 @@ def test_demo_is_the_arithmetic_preset_and_goes_on_where_it_stopped(recipe, tmp_
     (tmp_path / "runs/demo").mkdir(parents=True)
     assert cli.main(["demo"]) == 0
     assert [(c[0].steps, str(c[2]), c[3]) for c in recipe.calls] == [(4, "runs/demo", False), (4, "runs/demo", True)]
+
+
+def test_demo_can_be_planned(recipe, capsys):
+    assert cli.main(["demo", "--dry-run"]) == 0
+    assert (capsys.readouterr().out.splitlines()[-1], recipe.calls) == ("4 steps", [])
+
+
+def stored_run(path, **config):
+    """A run directory that no process writes."""
+    config = {"steps": 4, "seed": 7} | config
+    with Run.create(path, recipe="fake", config=config, difference={}, seed=7, data={}) as run:
+        run.finish("finished", "")
+    return run
+
+
+def test_a_run_is_resumed_with_its_own_configuration(recipe, tmp_path):
+    stored_run(tmp_path / "runs/old")
+    assert cli.main(["resume", "runs/old", "--set", "steps=9"]) == 0
+    ((config, _, out, resume),) = recipe.calls
+    assert (config, str(out), resume) == (Recipe(steps=9, seed=7), "runs/old", True)
+
+
+def test_what_is_no_run_cannot_be_resumed(recipe, tmp_path, capsys):
+    assert cli.main(["resume", "absent"]) == 1
+    assert capsys.readouterr().err.startswith("error: absent does not exist; expected the directory of a run")
+
+
+def test_show_prints_a_file_that_can_be_run_under_what_it_changes(recipe, tmp_path, capsys):
+    assert cli.main(["show", "arithmetic", "--seed", "2", "--set", 'note="a\\nb"']) == 0
+    text = capsys.readouterr().out
+    assert text == (
+        "# arithmetic < fake/base-1.7b (fake)\n"
+        '#   seed: 0 -> 2\n#   note: "" -> "a\\nb"\n'
+        'recipe = "fake"\nsteps = 4\nseed = 2\nnote = "a\\nb"\n'
+    )
+    (tmp_path / "again.toml").write_text(text)
+    assert cli.main(["run", "again.toml"]) == 0
+    assert recipe.calls[0][0] == Recipe(steps=4, seed=2, note="a\nb")
+
+
+def test_keys_are_listed_with_type_default_and_meaning(recipe, capsys):
+    assert cli.main(["keys", "fake"]) == 0
+    assert capsys.readouterr().out == (
+        'steps  an integer; required  that are taken\nseed   an integer; 0\nnote   a string; ""\n'
+    )
+    assert cli.main(["keys", "fak"]) == 2
 
 
 def test_presets_are_listed_with_their_first_line(recipe, capsys):
@@ -158,7 +213,7 @@ def test_all_that_is_wrong_in_a_configuration_is_told(recipe, capsys):
     assert capsys.readouterr().err == (
         "error: arithmetic: 2 things are wrong\n"
         '  seed: found "x", expected an integer\n'
-        "  stepz: unknown key; did you mean steps?; keys here: steps, seed\n"
+        "  stepz: unknown key; did you mean steps?; keys here: steps, seed, note\n"
     )
 
 
@@ -248,56 +303,6 @@ def test_ctrl_c_twice_is_one_line():
     """
     done = python(code)
     assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A directory with the arithmetic world's model, untrained."""
-    from trueloop.models import Policy
-    from trueloop.tasks.worlds import tiny_model
-
-    folder = tmp_path_factory.mktemp("model")
-    tiny_model.write_tokenizer(folder / "tokenizer")
-    Policy.fresh(tiny_model.model_config(), folder / "tokenizer", 0).save(folder / "model")
-    return folder / "model"
-
-
-def test_sample_prints_each_prompt_with_its_completions(model, capsys):
-    def sample(*arguments):
-        assert cli.main(["sample", str(model), "1+1=", "2+", "--n", "2", "--max-tokens", "5", *arguments]) == 0
-        return capsys.readouterr().out.splitlines()
-
-    greedy = sample("--temperature", "0")
-    assert [line[:2] for line in greedy] == ["1+", "1+", "2+", "2+"]
-    assert (greedy[0], greedy[2]) == (greedy[1], greedy[3])
-    drawn = sample("--seed", "1")
-    assert len(set(drawn)) == 4
-    assert drawn == sample("--seed", "1") != sample("--seed", "2")
-
-
-def test_sample_refuses_weights_that_are_broken(model, tmp_path, capsys):
-    import torch
-
-    from trueloop.models import Policy
-
-    policy = Policy.load(model)
-    with torch.no_grad():
-        policy.base_model.lm_head.weight[0, 0] = torch.nan
-    policy.save(tmp_path)
-    assert cli.main(["sample", str(tmp_path), "1+1="]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("error: ")
-
-
-def test_an_absent_model_is_one_line(tmp_path, capsys):
-    assert cli.main(["sample", str(tmp_path / "none"), "1"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/none: no such directory")
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_a_shipped_preset_names_a_recipe_that_exists(name):
-    recipe = cli._recipe(read(name))
-    assert issubclass(recipe.Config, Config)
-    assert callable(recipe.plan) and callable(recipe.run)
 
 
 HELP = """

@@ -6,7 +6,6 @@ A block under `<!-- not run: why -->` is left out.  In what a command prints, a 
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +36,7 @@ def run_console(text, folder):
     for _, code in blocks(text, "console"):
         for command, shown in re.findall(r"^\$ (trueloop .*)\n((?:(?!\$ ).*\n)*)", code, re.MULTILINE):
             done = subprocess.run(
-                shlex.split(command), cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path}
+                ["bash", "-c", command], cwd=folder, capture_output=True, text=True, env=os.environ | {"PATH": path}
             )
             lines = [".*".join(map(re.escape, line.split("..."))) for line in shown.splitlines() if line.strip()]
             if done.returncode != 0 or not re.search("(.|\n)*".join(lines), done.stdout):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import json
 import os
 import signal
 import sys
@@ -15,10 +16,13 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from trueloop import __version__
-from trueloop.errors import ConfigError, EngineError, TrueloopError
+from trueloop.errors import ConfigError, EngineError, StoreError, TrueloopError
+from trueloop.recipes import RECIPES
 
 if TYPE_CHECKING:
     from trueloop.config import Resolved, Source
+
+_SET = "change one key: --set optim.lr=1e-5, --set 'loss={kind=\"cispo\", max_ratio=2.0}'"
 
 _FILE_ERRORS = {
     errno.ENOSPC: "the disk is full; free some space, or choose another place",
@@ -77,40 +81,62 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     run = commands.add_parser("run", help="run a preset or a .toml file")
-    run.set_defaults(command=_run)
-    run.add_argument("config", metavar="CONFIG", help="a preset's name (trueloop presets lists them) or a .toml file")
+    _add_config(run)
     _add_run_options(run)
     run.add_argument("--resume", action="store_true", help="go on where the run directory stopped")
-    run.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    run.set_defaults(command=_run)
+
+    resume = commands.add_parser("resume", help="go on where a run stopped, with the configuration that it has")
+    resume.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_overrides(resume, "change one key of loop: --set loop.steps=200")
+    resume.set_defaults(command=_resume, seed=None, dry_run=False, resume=True)
 
     demo = commands.add_parser("demo", help="train a small model on arithmetic, on a CPU, from nothing")
     _add_run_options(demo)
-    demo.set_defaults(command=_demo, config="arithmetic", out=Path("runs/demo"), dry_run=False)
+    demo.set_defaults(command=_demo, config="arithmetic", out=Path("runs/demo"))
 
     presets = commands.add_parser("presets", help="list the presets")
     presets.set_defaults(command=_presets)
 
-    sample = commands.add_parser("sample", help="sample from a model directory")
+    show = commands.add_parser("show", help="print a whole configuration, as a file that can be run")
+    _add_config(show)
+    _add_overrides(show)
+    _add_seed(show)
+    show.set_defaults(command=_show)
+
+    keys = commands.add_parser("keys", help="list every key of a recipe: type, default, meaning")
+    keys.add_argument("recipe", metavar="RECIPE", choices=RECIPES, help=", ".join(RECIPES))
+    keys.set_defaults(command=_keys)
+
+    sample = commands.add_parser("sample", help="sample from a model or a run")
     sample.set_defaults(command=_sample)
     _add_sample_options(sample)
     return parser
 
 
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
+def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--set",
-        dest="overrides",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="change one key: --set optim.lr=1e-5, --set 'loss={kind=\"cispo\", max_ratio=2.0}'",
+        "config", metavar="CONFIG", help="a preset's name (trueloop presets lists them) or a .toml file"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory (runs/NAME)")
+
+
+def _add_overrides(parser: argparse.ArgumentParser, example: str = _SET) -> None:
+    parser.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help=example)
+
+
+def _add_seed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
 
 
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    _add_overrides(parser)
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory (runs/NAME)")
+    _add_seed(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+
+
 def _add_sample_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a model or adapter directory, or a Hub id")
+    parser.add_argument("model", metavar="MODEL", help="a model, adapter or run directory, or a Hub id")
     parser.add_argument("prompts", metavar="PROMPT", nargs="+")
     parser.add_argument("--n", type=int, default=1, help="completions per prompt (1)")
     parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="(128)")
@@ -123,21 +149,27 @@ def _add_sample_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from trueloop.config import read, resolve
+    from trueloop.config import run_name
 
-    source = read(arguments.config)
-    recipe = _recipe(source)
-    seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
-    resolved = resolve(recipe.Config, source, [*arguments.overrides, *seed])
+    recipe, resolved = _resolve(arguments)
     if arguments.dry_run:
         print(_heading(resolved), recipe.plan(resolved.config), sep="\n")
         return 0
-    out = arguments.out or Path("runs") / Path(arguments.config.removesuffix(".toml")).name
+    out = arguments.out or Path("runs") / run_name(arguments.config)
     outcome = recipe.run(resolved.config, resolved, out, arguments.resume)
     print(outcome.summary)
     if outcome.signal is not None:
         return 128 + int(outcome.signal)
     return 0 if outcome.ok else 1
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """A run with the configuration in its own directory."""
+    from trueloop.store.run import Run
+
+    arguments.out = Run.open(arguments.run).path
+    arguments.config = str(arguments.out / "config.toml")
+    return _run(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -146,16 +178,38 @@ def _demo(arguments: argparse.Namespace) -> int:
     return _run(arguments)
 
 
+def _show(arguments: argparse.Namespace) -> int:
+    _, resolved = _resolve(arguments)
+    print(*(f"# {line}" for line in _heading(resolved).splitlines()), resolved.to_toml(), sep="\n", end="")
+    return 0
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from trueloop.config import key_table
+
+    print(key_table(importlib.import_module(f"trueloop.recipes.{arguments.recipe}").Config))
+    return 0
+
+
+def _resolve(arguments: argparse.Namespace) -> tuple[ModuleType, Resolved]:
+    """The recipe and the configuration that the arguments ask for."""
+    from trueloop.config import read, resolve
+
+    source = read(arguments.config)
+    recipe = _recipe(source)
+    seed = [] if arguments.seed is None else [f"seed={arguments.seed}"]
+    return recipe, resolve(recipe.Config, source, [*arguments.overrides, *seed])
+
+
 def _recipe(source: Source) -> ModuleType:
     """The module of a source's recipe; it has Config, plan and run."""
-    from trueloop.config import preset_names, read
+    from trueloop.config import preset_names
 
     name = source.recipe
     if name is None:
         raise ConfigError(f'{source.presets[0]}: no recipe; say recipe = "...", or extend a preset: {preset_names()}')
-    known = sorted({r for r in (read(p).recipe for p in preset_names()) if r})
-    if name not in known:
-        raise ConfigError(f"{source.presets[0]}: found recipe {name!r}, expected one of {', '.join(known)}")
+    if name not in RECIPES:
+        raise ConfigError(f"{source.presets[0]}: found recipe {name!r}, expected one of {', '.join(RECIPES)}")
     return importlib.import_module(f"trueloop.recipes.{name}")
 
 
@@ -169,7 +223,7 @@ def _heading(resolved: Resolved) -> str:
 
 
 def _word(value: object) -> str:
-    return "absent" if value is None else str(value)
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _presets(arguments: argparse.Namespace) -> int:
@@ -217,13 +271,28 @@ def _sample(arguments: argparse.Namespace) -> int:
             )
         return {name: c.text for name, c in done.items()}
 
-    policy = Policy.load(arguments.model)
+    policy = Policy.load(_model_of(arguments.model))
     tokenizer: Any = policy.tokenizer
     requests = [request(i, k) for i in range(len(arguments.prompts)) for k in range(arguments.n)]
     texts = asyncio.run(completions())
     for i, prompt in enumerate(arguments.prompts):
-        print(*(f"{prompt}{texts[f'{i}/{k}']}" for k in range(arguments.n)), sep="\n")
+        for k in range(arguments.n):
+            if len(requests) > 1:
+                print(f"--- prompt {i + 1}, completion {k + 1}")
+            print(f"{prompt}{texts[f'{i}/{k}']}")
     return 0
+
+
+def _model_of(name: str) -> str:
+    """The newest model of a run directory; else the name as it is."""
+    from trueloop.store.run import Run
+
+    if not (Path(name) / "run.json").is_file():
+        return name
+    latest = Run.open(Path(name)).checkpoints.latest()
+    if latest is None:
+        raise StoreError(f"{name}: this run has no checkpoint yet; wait for one, or name a model directory")
+    return str(latest.path / "model")
 
 
 def _fail(message: str, code: int) -> int:

@@ -46,6 +46,7 @@ class Recipe(Config):
     loss: Loss
     optim: Optim | None = None
     mixes: tuple[Mix, ...] = ()
+    needed: Annotated[tuple[Mix, ...], Field(min_length=1)] = (Mix(weight=1.0),)
     named: dict[str, Mix] = Field(default_factory=dict)
     stop: int | str | None = None
     greedy: bool = False
@@ -62,7 +63,18 @@ def lines(loss='{"kind": "clip"}', **rest):
     ("wrong", "line"),
     [
         ({"loss": "{}"}, "loss.kind: missing, expected one of clip, cispo, free"),
-        ({"loss": "3"}, "loss: found 3, expected a table"),
+        ({"loss": "3"}, "loss: found 3, expected a table with kind clip or cispo or free"),
+        ({"loss": '"cispo"'}, 'loss: found "cispo", expected a table: {kind="cispo", max_ratio=...}'),
+        ({"optim": "3"}, "optim: found 3, expected a table with lr, betas, schedule"),
+        (
+            {"needed": '[{"weight": 1, "loos": 2}]'},
+            "needed.0.loos: unknown key; did you mean loss?; keys here: weight, loss",
+        ),
+        ({"needed": "[]"}, "needed: found [], expected at least 1 item after validation, not 0"),
+        (
+            {"loss": '{"kind": "clip", "max_ratio": 2}'},
+            "loss.max_ratio: unknown key; `max_ratio` belongs to kind cispo; kind here is clip; keys here: kind, low",
+        ),
         ({"loss": '{"kind": "cispo"}'}, "loss.max_ratio: missing, expected a number"),
         ({"loss": '{"kind": "cispo", "max_ratio": 0}'}, "loss.max_ratio: found 0, expected greater than 1"),
         ({"loss": '{"kind": "clip", "lo": 0}'}, "loss.lo: unknown key; did you mean low?; keys here: kind, low"),
@@ -90,10 +102,19 @@ def test_one_line_names_key_found_and_expected(wrong, line):
     assert lines(**wrong) == [line]
 
 
-def test_a_key_of_another_table_is_recognised():
-    assert lines(max_ratio=2) == [
-        "max_ratio: unknown key; did you mean loss.max_ratio?; keys here: loss, optim, mixes, named, stop, greedy"
+def test_a_key_of_another_table_is_recognised_and_named_once():
+    keys = "keys here: loss, optim, mixes, needed, named, stop, greedy"
+    assert lines(max_ratio=2) == [f"max_ratio: unknown key; did you mean loss.max_ratio?; {keys}"]
+    assert lines(loss='{"kind": "clip", "betas": 2}') == [
+        "loss.betas: unknown key; did you mean optim.betas?; keys here: kind, low"
     ]
+
+
+def test_the_users_own_key_is_not_suggested():
+    assert lines(optim='{"lr": 1, "table": {}}') == [
+        "optim.table: unknown key; did you mean loss.table?; keys here: lr, betas, schedule"
+    ]
+    assert lines(loss='{"kind": "clip", "odd": 1}') == ["loss.odd: unknown key; keys here: kind, low"]
 
 
 def test_a_missing_table_names_its_kinds():

@@ -1,9 +1,10 @@
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
-from trueloop.config import Config, load, loading, preset_names, read
+from trueloop.config import Config, load, loading, preset_names, read, run_name
 from trueloop.errors import ConfigError
 
 
@@ -157,8 +158,14 @@ def test_a_file_named_without_its_ending_is_told(tmp_path):
 
 
 def test_a_missing_file_is_told():
-    with pytest.raises(ConfigError, match=r"no file 'absent.toml'; presets, named without .toml: rlvr/base"):
+    place = Path("absent.toml").absolute()
+    with pytest.raises(ConfigError, match=rf"no file 'absent.toml', looked for at {place}; presets, .*: rlvr/base"):
         read("absent.toml")
+
+
+@pytest.mark.parametrize(("source", "name"), [("rlvr/base", "rlvr/base"), ("a/b-1.7.toml", "b-1.7")])
+def test_what_a_source_leaves_behind_has_its_name(source, name):
+    assert run_name(source) == name
 
 
 def test_a_circle_is_told(presets):

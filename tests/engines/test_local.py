@@ -126,6 +126,11 @@ def test_logprobs_of_given_sequences(kind, engine_of, jittered):
             assert row == pytest.approx(want, abs=1e-5)
 
 
+def test_logprobs_at_temperature_0_are_refused(engine_of):
+    with pytest.raises(EngineError, match="temperature must be positive, got 0"):
+        asyncio.run(engine_of(tiny_policy().model).logprobs([(5, 6, 7)], temperature=0.0))
+
+
 def test_calls_at_once_share_the_batch_and_the_event_loop_stays_alive(engine_of):
     engine, requests = engine_of(tiny_policy().model), mixed(40)
 
@@ -322,3 +327,16 @@ def test_max_tokens_one_reads_a_distribution_over_many_seeds(engine_of, run):
         want = model(torch.tensor([(5, 6)])).logits[0, -1].softmax(-1)
     share = torch.bincount(torch.tensor([c.tokens[0] for c in got.values()]), minlength=len(want)) / N
     assert (share - want).abs().max() < 4 * math.sqrt(want.max().item() / N)
+
+
+@pytest.mark.parametrize("limits", [{}, {"cache_tokens": 60}])
+def test_the_longest_prompt_is_the_longest_that_is_served(engine_of, run, limits):
+    engine = engine_of(tiny_policy(max_position_embeddings=40).model.eval(), **limits)
+    longest = engine.longest_prompt(8)
+
+    def ask(length):
+        return run(engine, [Request(id="a", prompt=(5,) * length, sampling=Sampling(max_tokens=8))])
+
+    assert len(ask(longest)["a"].tokens) >= 1
+    with pytest.raises(EngineError):
+        ask(longest + 1)

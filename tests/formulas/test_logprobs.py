@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from trueloop.errors import DataError
-from trueloop.formulas.logprobs import token_logprobs, top_logprobs
+from trueloop.formulas.logprobs import logprobs_from_logits, token_logprobs, top_from_logits, top_logprobs
 
 N, D, V, K = 5, 3, 11, 2
 BLOCKS = [1, 4, 11, 64]
@@ -219,6 +219,53 @@ def test_other_impossible_arguments_are_refused():
         token_logprobs(hidden, head, ids, bias_V=bias[:10])
     with pytest.raises(DataError, match=r"'at': \(5,\)"):
         token_logprobs(hidden, head, ids, at_NK=at[:, 0])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_from_logits_equals_from_hidden_states_in_values_and_gradients(temperature):
+    hidden, head, bias, ids, at = inputs()
+    out = logprobs_from_logits(hidden @ head.T + bias, ids, temperature=temperature, entropy=True, at_NK=at)
+    found, expected = (out.logp_N, out.entropy_N, out.at_NK), packed(hidden, head, bias, ids, at, temperature, 4)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    leaves = (hidden, head, bias)
+    torch.testing.assert_close(
+        torch.autograd.grad(weighted(found), leaves), torch.autograd.grad(weighted(expected), leaves)
+    )
+    bare = logprobs_from_logits(hidden @ head.T + bias, ids)
+    assert bare.entropy_N is None and bare.at_NK is None
+
+
+def test_logits_in_half_precision_are_raised():
+    logits = torch.randn(N, V, generator=torch.Generator().manual_seed(0)).bfloat16()
+    ids = torch.arange(N)
+    found = logprobs_from_logits(logits, ids, temperature=0.7).logp_N
+    torch.testing.assert_close(found, logprobs_from_logits(logits.float(), ids, temperature=0.7).logp_N, rtol=0, atol=0)
+    ids_NK, values_NK = top_from_logits(logits, 2)
+    assert values_NK.dtype == torch.float32
+    torch.testing.assert_close(values_NK, logits.float().log_softmax(-1).gather(1, ids_NK))
+
+
+def test_impossible_logits_are_refused():
+    logits, ids = torch.zeros(N, V), torch.zeros(N, dtype=torch.long)
+    with pytest.raises(DataError, match=r"expected logits \(N, V\).*\(3,\)"):
+        logprobs_from_logits(logits, ids[:3])
+    with pytest.raises(DataError, match=rf"ids must lie in \[0, {V}\), found {V}"):
+        logprobs_from_logits(logits, ids + V)
+    with pytest.raises(DataError, match="temperature must be positive, got 0"):
+        logprobs_from_logits(logits, ids, temperature=0.0)
+    with pytest.raises(DataError, match="temperature must be positive, got 0"):
+        top_from_logits(logits, 1, temperature=0.0)
+    with pytest.raises(DataError, match=r"k must lie in \[1, 4\].* got 5"):
+        top_from_logits(logits, 5, listed=4)
+
+
+@pytest.mark.parametrize("listed", [None, 6])
+def test_the_largest_of_logits_are_those_of_hidden_states(listed):
+    hidden, head, bias, _, _ = inputs()
+    found = top_from_logits(hidden @ head.T + bias, 4, temperature=0.8, listed=listed)
+    expected = top_logprobs(hidden, head, 4, bias_V=bias, temperature=0.8, listed=listed, block=4)
+    assert torch.equal(found[0], expected[0]) and not found[1].requires_grad
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -88,6 +88,15 @@ def test_masked_columns_get_no_gradient_and_trained_ones_get_their_scale(rule):
     torch.testing.assert_close(loss.grad, scales[:, None] * mask)
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (3, 1), (1, 3), (2, 3)])
+def test_a_loss_of_another_shape_is_refused_and_not_broadcast(shape):
+    mask = torch.ones(3, 3, dtype=torch.bool)
+    with pytest.raises(DataError, match=r"expected loss \[B, T\].*\[3, 3\], \[3\]\]"):
+        weighted_sum(torch.ones(shape), mask, torch.ones(3))
+    with pytest.raises(DataError, match="expected loss"):
+        weighted_sum(torch.ones(3, 3), mask, torch.ones(()))
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("lengths", [[], [0, 0], [3, -1]])
 def test_a_step_without_trained_tokens_is_refused(rule, lengths):

@@ -70,6 +70,12 @@ def test_other_data_cannot_be_restored_into() -> None:
         larger.restore(feed.state())
 
 
+def test_a_mixed_feed_is_as_alive_as_both_of_its_feeds() -> None:
+    (main, _), (second, _) = offline(3, 1), offline(3, 1)
+    main.life, second.life = lambda: 3, lambda: 4  # type: ignore[method-assign]
+    assert Mixed(main, second).life() == 7
+
+
 def test_no_data_is_an_error_and_not_an_endless_run() -> None:
     with pytest.raises(DataError, match="the data set is empty"):
         offline(0, 1)

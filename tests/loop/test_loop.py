@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 from helpers import tiny_policy
 from trueloop.errors import TrainingError
 from trueloop.formulas.reduce import token_mean
-from trueloop.loop.feed import Offline
+from trueloop.loop.feed import Fill, Offline
 from trueloop.loop.loop import Ending, Loop, LoopConfig
+from trueloop.loop.progress import Report
 from trueloop.loop.stops import Guard, GuardConfig, Target
 from trueloop.recipes.losses import Supervised
 from trueloop.records import Sample
@@ -125,6 +127,79 @@ def test_a_signal_saves_at_once_and_the_resumed_run_is_the_same(tmp_path: Path) 
     resumed = Fixture(tmp_path / "stopped")
     assert resumed.go().outcome == "completed"
     assert same_weights(whole.weights(), resumed.weights())
+
+
+def silent_until(first: int) -> Callable[[Sequence[Sample], int], Sequence[Stream]]:
+    """Streams whose weights are all zero before step `first`."""
+
+    def streams(samples: Sequence[Sample], step: int) -> Sequence[Stream]:
+        silent = [replace(s, weights=(0.0,) * len(s.tokens)) for s in samples]
+        return supervised(samples if step >= first else silent, step)
+
+    return streams
+
+
+def in_flat_groups(fixture: Fixture) -> Fixture:
+    """The fixture, whose feed says that in all its groups all rewards agree."""
+    fill_step = fixture.loop.feed.next
+
+    async def flat(step: int) -> Fill | None:
+        fill = await fill_step(step)
+        return replace(fill, metrics={"groups/flat": 1.0}) if fill is not None else None
+
+    fixture.loop.feed.next = flat  # type: ignore[method-assign]
+    return fixture
+
+
+def test_a_run_in_which_nothing_was_learned_says_so_early_and_at_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixture = in_flat_groups(Fixture(tmp_path / "run", streams=silent_until(99)))
+    before = fixture.weights()
+    ending = fixture.go()
+    assert (ending.outcome, ending.unchanged) == ("completed", 6)
+    why = "all 6 steps done; 6 of 6 steps changed nothing: in all their groups all rewards agree"
+    assert ending.why == Run.open(tmp_path / "run").status()["why"] == why
+    assert same_weights(before, fixture.weights())
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    assert len(warnings) == 1
+    assert "the first 5 steps changed nothing: in all their groups all rewards agree" in warnings[0]
+    assert "leniency" in warnings[0] and "flow.samples" in warnings[0]
+
+
+def test_steps_without_effect_are_counted_over_a_resume_and_one_with_effect_is_no_reason_to_warn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Fixture(tmp_path / "run", streams=lambda s, step: dies_at(3)(s, step) and silent_until(4)(s, step)).go()
+    ending = Fixture(tmp_path / "run", streams=silent_until(4)).go()
+    assert ending.unchanged == 3
+    assert ending.why == "all 6 steps done; 3 of 6 steps changed nothing: their gradient was zero"
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_run_in_which_every_step_counts_says_nothing_of_it(tmp_path: Path) -> None:
+    ending = Fixture(tmp_path / "run").go()
+    assert (ending.unchanged, ending.why) == (0, "all 6 steps done")
+
+
+def test_the_progress_shows_every_phase_and_a_run_without_work_shows_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases: list[str] = []
+    monkeypatch.setattr(Report, "phase", lambda self, name: phases.append(f"{self.done}: {name}"))
+    Fixture(tmp_path / "run", guard=scores({0: 0.1, 2: 0.6, 4: 0.5, 6: 0.55})).go()
+    assert phases[:5] == [
+        "0: guard evaluation",
+        "0: checkpoint",
+        "0: refreshing interventions",
+        "0: filling the step",
+        "0: optimizer step",
+    ]
+    assert phases[-2:] == ["5: guard evaluation", "5: checkpoint"]
+    phases.clear()
+    Fixture(tmp_path / "run", guard=scores({})).go()
+    assert phases == []
 
 
 def scores(values: dict[int, float], stop: Target | None = None) -> Callable[[Fixture], Guard]:

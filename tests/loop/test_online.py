@@ -13,90 +13,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from helpers import char_tokenizer
-from trueloop.engines.fake import FakeEngine, Plan
+from online_toys import PROBLEMS, drive, give_zero, grade, make, no_streams, used
+from trueloop.engines.fake import Plan
 from trueloop.errors import ConfigError, DataError, EngineError
 from trueloop.loop.feed import Fill
 from trueloop.loop.flow import Adaptive, Fixed, Flow, check_flow
-from trueloop.loop.online import Online, Seams
-from trueloop.loop.rollouts import Producer
-from trueloop.records import Group, Probe, Problem, Request, Rollout, Sampling, Score, derive_seed
-from trueloop.tasks.source import Part, ProblemSource
+from trueloop.loop.online import Seams
+from trueloop.records import Group, Probe, Problem, Request, Rollout, Score, derive_seed
 from trueloop.train.batch import Stream
 from trueloop.train.interventions import Chain
-
-PROBLEMS = tuple(
-    Problem.create(prompt=f"{k}+1=", target=str(k + 1), task="sums", split="train", tags={"k": k}) for k in range(23)
-)
-
-
-class CountingTrainer:
-    """A trainer that only counts: each step is a new version."""
-
-    def __init__(self) -> None:
-        self.version, self.chain = 0, Chain(())
-
-
-def grade(problem: Problem, text: str) -> Score:
-    right = text == problem.target
-    return Score(status="scored", reward=float(right), passed=right)
-
-
-def give_zero(groups: Sequence[Group]) -> list[Group]:
-    return [replace(g, advantages=(0.0,) * len(g.rollouts)) for g in groups]
-
-
-def no_streams(groups: Sequence[Group], step: int) -> Sequence[Stream]:
-    return []
-
-
-def reply(request: Request, prompt: str) -> str:
-    """Right in half of the samples."""
-    return str(int(prompt.split("+")[0]) + request.sampling.seed % 2)
-
-
-def make(flow: Flow, *, plan: Any = None, epochs: int | None = None, seed: int = 0, answer: Any = reply) -> Online:
-    tokenizer = char_tokenizer()
-    engine = FakeEngine(answer, tokenizer, end_id=1, plan=plan or (lambda _: Plan()))
-
-    async def score(problem: Problem, text: str, step: int) -> Score:
-        return grade(problem, text)
-
-    producer = Producer(
-        engine=engine,
-        encode=lambda problem, step: tuple(tokenizer.encode(problem.prompt)),
-        decode=tokenizer.decode,
-        grade=score,
-        samples=flow.samples,
-        sampling=lambda problem: Sampling(max_tokens=8),
-        seed=seed,
-    )
-    source = ProblemSource([Part(name="sums", problems=PROBLEMS)], seed=seed, epochs=epochs)
-    seams = Seams(credit=give_zero, streams=no_streams)
-    return Online(source=source, producer=producer, flow=flow, seams=seams, trainer=CountingTrainer())  # type: ignore[arg-type]
-
-
-async def drive(online: Online, steps: int, *, work_s: float = 0.0) -> list[Fill]:
-    """As the loop does: fill, train, sync every `sync_every` steps."""
-    fills = []
-    try:
-        for step in range(1, steps + 1):
-            fill = await asyncio.wait_for(online.next(step), timeout=20)
-            if fill is None:
-                break
-            fills.append(fill)
-            await asyncio.sleep(work_s)
-            online.trainer.version += 1
-            if step % online.flow.sync_every == 0:
-                await online.producer.engine.load_weights({}, online.trainer.version)
-    finally:
-        await online.close()
-    return fills
-
-
-def used(fill: Fill) -> list[str]:
-    return sorted({f"{r['problem_id']}/{r['epoch']}" for r in fill.rows if r["fate"] == "used"})
-
 
 flows = st.builds(
     Flow,
@@ -250,6 +175,36 @@ def test_a_lost_completion_is_tried_again_with_the_same_seed() -> None:
     assert online.ledger.count("failed") == 3
     by_id = {r["id"]: r["text"] for r in fill.rows if r["fate"] == "used"}
     assert by_id == {r["id"]: r["text"] for r in clean.rows}
+
+
+async def breaks_on_two(problem: Problem, text: str, step: int) -> Score:
+    return Score(status="error", why="Traceback: boom") if problem.tags["k"] in (3, 7) else grade(problem, text)
+
+
+@pytest.mark.parametrize("staleness", [0, 2])
+def test_a_row_that_breaks_the_verifier_is_sampled_once_and_kept_with_its_traceback(staleness: int) -> None:
+    online = make(Flow(problems_per_step=5, samples=Fixed(n=2), max_staleness=staleness), epochs=1)
+    online.producer.grade = breaks_on_two
+    fills = asyncio.run(drive(online, 100))
+    assert sum(len(used(f)) for f in fills) == 21
+    assert online.ledger.reasons("filtered") == {"verifier_error": 2} and online.ledger.count("failed") == 0
+    broken = tuple(PROBLEMS[k].id for k in (3, 7))
+    asked = [r.id for r in online.producer.engine.requests if r.id.startswith(broken)]  # type: ignore[attr-defined]
+    assert len(asked) == len(set(asked)) == 4
+    kept = [row for f in fills for row in f.rows if row["fate"] == "filtered:verifier_error"]
+    assert len(kept) == 4
+    assert {(row["why"], row["reward"]) for row in kept} == {("Traceback: boom", None)}
+
+
+def test_each_use_of_a_group_has_rows_that_say_which_use_it_is() -> None:
+    flow = Flow(problems_per_step=3, samples=Fixed(n=2), max_staleness=2, max_reads=3)
+    online = make(flow, epochs=1)
+    fills = asyncio.run(drive(online, 30))
+    reads: dict[str, list[int]] = {}
+    for row in (row for f in fills for row in f.rows if row["fate"] == "used"):
+        reads.setdefault(row["id"], []).append(row["read"])
+    assert all(found == list(range(1, len(found) + 1)) for found in reads.values())
+    assert sum(found.count(1) for found in reads.values()) == 2 * online.ledger.count("used") < 2 * online.ledger.uses
 
 
 def test_stale_groups_are_given_back_and_come_again() -> None:

@@ -51,7 +51,37 @@ def test_each_sample_has_a_seed_of_its_own_from_run_problem_epoch_and_number() -
 
 def test_rollouts_are_in_the_order_of_their_samples_whatever_finishes_first() -> None:
     outcomes, *_ = produce(1, samples=Fixed(n=12), plan=lambda r: Plan(seconds=0.002 * (r.sampling.seed % 3)))
-    assert [r.id.rsplit("/", 1)[1] for r in outcomes[0].group.rollouts] == [str(k) for k in range(12)]
+    assert [(r.epoch, r.index) for r in outcomes[0].group.rollouts] == [(1, k) for k in range(12)]
+
+
+def test_completions_and_verdicts_are_counted_as_they_arrive() -> None:
+    *_, producer = produce(2)
+    assert producer.arrived == 8
+
+
+def raises_on(*numbers: int) -> Callable[..., Any]:
+    """A verifier that raises, as the pool reports it, for the problems of these numbers."""
+
+    async def grade(problem: Problem, text: str, now: int) -> Score:
+        if PROBLEMS.index(problem) in numbers:
+            return Score(status="error", why="Traceback: boom")
+        return Score(status="scored", reward=0.0, passed=False)
+
+    return grade
+
+
+def test_a_verifiers_error_filters_its_group_which_is_neither_annotated_nor_sampled_further() -> None:
+    seen = []
+
+    async def annotate(engine: Any, groups: Sequence[Group]) -> Sequence[Group]:
+        seen.extend(PROBLEMS.index(g.problem) for g in groups)
+        return groups
+
+    samples = Adaptive(successes=1, failures=0, chunk=2, max_samples=6)
+    outcomes, *_ = produce(grade=raises_on(1), annotate=annotate, samples=samples)
+    assert [(o.filtered, o.failure) for o in outcomes] == [(None, None), ("verifier_error", None), (None, None)]
+    assert [len(o.group.rollouts) for o in outcomes] == [6, 2, 6]
+    assert seen == [0, 2]
 
 
 def test_the_prompt_is_kept_as_the_model_read_it() -> None:

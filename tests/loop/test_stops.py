@@ -31,6 +31,14 @@ def test_patience_counts_evaluations_since_the_best() -> None:
     assert "has not risen above 0.3" in str(measured(config, [0.3, 0.305, 0.3]).verdict())
 
 
+def test_a_plateau_runs_out_of_patience_also_without_a_least_gain() -> None:
+    config = GuardConfig(every=1, metric="accuracy", stop=Patience(evaluations=3))
+    assert measured(config, [0.5] * 3).verdict() is None
+    assert "has not risen above 0.5 in 3 evaluations" in str(measured(config, [0.5] * 4).verdict())
+    assert measured(config, [0.5, 0.5, 0.5, 0.51]).verdict() is None
+    assert measured(GuardConfig(every=1, metric="accuracy", stop=None), [0.5] * 50).verdict() is None
+
+
 def test_patience_goes_on_exactly_after_a_resume() -> None:
     config = GuardConfig(every=1, metric="accuracy", stop=Patience(evaluations=2))
     first = measured(config, [0.5, 0.4])

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from helpers import tiny_policy
+from helpers import char_tokenizer, tiny_policy
 from trueloop.errors import ModelError
 from trueloop.models import attention
-from trueloop.models.attention import Spans, read_spans, span_mask
+from trueloop.models.attention import Spans, partial_layers, read_spans, span_mask
+from trueloop.models.policy import Policy
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,23 @@ def test_a_window_is_refused_inside_the_attention_too():
     mask = span_mask([Spans(1, (1, 1), 0)], x.device)
     with pytest.raises(ModelError, match="sliding_window"):
         attention.attention(torch.nn.Identity(), x, x, x, mask, sliding_window=2)
+
+
+def llama_like(kind, **changes):
+    config = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1}
+    config |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+    return Policy.fresh({"model_type": kind, **config, **changes}, char_tokenizer(), 0).base_model
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        ("llama", {}, []),
+        ("gemma2", {"num_hidden_layers": 2}, ["sliding_attention"]),
+        ("gemma2", {"layer_types": ["full_attention"]}, []),
+        ("mistral", {"sliding_window": 4096}, ["sliding_window"]),
+        ("mistral", {"sliding_window": None}, []),
+    ],
+)
+def test_layers_that_do_not_see_the_whole_row_are_named(kind, changes, expected):
+    assert partial_layers(llama_like(kind, **changes)) == expected

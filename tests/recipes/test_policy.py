@@ -79,8 +79,10 @@ def test_a_sample_holds_its_advantage_on_what_the_policy_wrote_and_the_untruncat
     sample = to_sample(drawn, 2.0)
     assert sample.weights == (0.0, 0.0, 2.0, 2.0)
     assert sample.logprobs == drawn.scores
-    corrected = to_sample(drawn, 2.0, importance_cap=0.9)
-    assert corrected.weights == approx((0.0, 0.0, 2.0 * math.exp(-1.0), 2.0 * 0.9))
+    old = (0.0, 0.0, -0.25, -3.0)
+    corrected = to_sample(drawn, 2.0, old=old, importance_cap=1.2)
+    assert corrected.logprobs == old
+    assert corrected.weights == approx((0.0, 0.0, 2.0 * 1.2, 2.0 * math.exp(-1.0)))
 
 
 @pytest.mark.parametrize(("estimator", "value"), [("k1", 1.5), ("k2", 1.125 + 0.0), ("k3", math.exp(-1.5) + 1.5 - 1)])

@@ -20,10 +20,10 @@ def test_the_tiny_model_is_drawn_from_the_seed() -> None:
 
 def test_what_a_run_reads_is_hashed_by_name() -> None:
     task, policy = Arithmetic(lowest=1, highest=5, held_out=0.2).build(), wiring.build_policy(wiring.Tiny(), None, 0)
-    data = wiring.data_of(policy, task, "train", "test")
-    assert set(data) == {"arithmetic/train", "arithmetic/test", "template", "model"}
+    data = wiring.data_of(policy, [(task, "train"), (task, "test")])
+    assert set(data) == {"arithmetic/train", "arithmetic/test", "arithmetic/template", "model"}
     assert data["model"] == policy.fingerprint()
-    other = wiring.data_of(policy, Arithmetic(lowest=1, highest=6, held_out=0.2).build(), "train")
+    other = wiring.data_of(policy, [(Arithmetic(lowest=1, highest=6, held_out=0.2).build(), "train")])
     assert other["arithmetic/train"] != data["arithmetic/train"]
 
 

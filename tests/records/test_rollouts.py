@@ -24,6 +24,7 @@ def completion(**changes: object) -> Completion:
 def test_a_rollout_knows_who_wrote_each_token_the_end_token_included() -> None:
     rollout = to_rollout(PROBLEM, 4, (3, 5, 3), completion(), epoch=2)
     assert rollout.id == f"{PROBLEM.id}/2/4"
+    assert (rollout.epoch, rollout.index) == (2, 4)
     assert rollout.tokens == (3, 5, 3, 7, 1)
     assert rollout.loss_mask == (False, False, False, True, True)
     assert rollout.logprobs == (0.0, 0.0, 0.0, -0.5, -0.25)

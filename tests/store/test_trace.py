@@ -1,11 +1,11 @@
 import json
 import time
+from dataclasses import replace
 
 import duckdb
 import pytest
 
 from trueloop.errors import DataError, StoreError
-from trueloop.records import Rollout
 from trueloop.store.trace import SCHEMA, Trace, read_rollouts, rows_from_group
 
 
@@ -35,6 +35,7 @@ def test_every_field_of_a_rollout_comes_back(tmp_path, make_group):
         "group_index": 5,
         "sample_index": 1,
         "fate": "used",
+        "read": 1,
         "version": 3,
         "source": "policy",
         "finish": "stop",
@@ -65,14 +66,24 @@ def test_every_field_of_a_rollout_comes_back(tmp_path, make_group):
 def test_what_was_not_computed_is_null(tmp_path, make_group):
     group = make_group(1, advantages=None)
     rollout = group.rollouts[0]
-    fields = {name: getattr(rollout, name) for name in Rollout.__slots__}
-    bare = Rollout(**(fields | {"score": None, "id": "mine", "probes": ()}))
+    bare = replace(rollout, score=None, probes=())
     rows = rows_from_group(type(group)(problem=group.problem, rollouts=(bare,)), step=1, fate="stale", prompt_text="p")
     Trace(tmp_path, 10**9).write(1, rows)
     row = next(read_rollouts(tmp_path))
-    unknown = ("reward", "passed", "status", "advantage", "group_index", "epoch", "parts", "audit", "answer")
+    unknown = ("reward", "passed", "status", "advantage", "group_index", "parts", "audit", "answer")
     assert {name: row[name] for name in unknown} == dict.fromkeys(unknown)
     assert row["probes"] == []
+
+
+def test_epoch_and_number_are_the_rollouts_own_whatever_its_id_looks_like(tmp_path, make_group):
+    group = make_group(1)
+    mine = replace(group.rollouts[0], id=f"{group.problem.id}/8/9", epoch=3, index=4)
+    rows = rows_from_group(
+        type(group)(problem=group.problem, rollouts=(mine,)), step=1, fate="used", prompt_text="p", read=2
+    )
+    Trace(tmp_path, 10**9).write(1, rows)
+    (row,) = read_rollouts(tmp_path)
+    assert (row["epoch"], row["sample_index"], row["read"]) == (3, 4, 2)
 
 
 def test_columns_and_steps_can_be_chosen(tmp_path, rows):

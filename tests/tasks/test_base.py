@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -147,5 +148,7 @@ def test_a_missing_file_is_named_with_what_is_there_instead(tmp_path):
     (tmp_path / "other.jsonl").write_text("{}")
     with pytest.raises(DataError, match=r"rows\.jsonl: no such file; expected .* columns a, b; .* has other\.jsonl"):
         read_rows(tmp_path / "rows.jsonl", ("a", "b"))
+    with pytest.raises(DataError, match=rf"^rows\.jsonl in {Path.cwd()}, where relative paths begin: no such file"):
+        read_rows(Path("rows.jsonl"), ("a", "b"))
     with pytest.raises(DataError, match="does not exist"):
         read_rows(tmp_path / "nowhere" / "rows.jsonl", ("a",))

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from trueloop.tasks.schedule import Constant, Linear, Piecewise
+from trueloop.tasks.schedule import Constant, Linear, Piecewise, extremes
 
 
 def test_constant():
@@ -28,3 +28,10 @@ def test_piecewise_points_must_begin_at_zero_and_rise(points):
 def test_a_ramp_must_have_a_length():
     with pytest.raises(ValidationError, match="finish must be after begin"):
         Linear(start=1.0, end=0.0, begin=5, finish=5)
+
+
+def test_the_extremes_bound_every_value() -> None:
+    schedules = [Constant(at=2.0), Linear(start=1.0, end=0.25, finish=9), Piecewise(points=((0, 3.0), (4, 1.0)))]
+    for schedule in schedules:
+        values = [schedule.value(step) for step in range(20)]
+        assert (min(extremes(schedule)), max(extremes(schedule))) == (min(values), max(values))

@@ -107,6 +107,34 @@ def test_a_stream_is_of_one_kind():
         Stream(name="x", loss=Dpo(), reduction=token_mean, samples=[A], pairs=pairs(1, 2))
 
 
+def bare(out, batch):
+    return -out.logp_BT, {}
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (bare, r"loss bare lacks needs_entropy \(whether the entropies .*silent_at_zero_weight and __call__"),
+        (
+            type("Half", (), {"needs_entropy": False, "__call__": bare})(),
+            r"loss Half lacks silent_at_zero_weight \(whether a",
+        ),
+        (Dpo(), "loss Dpo lacks needs_entropy"),
+        (Sft, "loss Sft must be an instance"),
+        ("sft", "loss str must be an instance"),
+    ],
+)
+def test_a_loss_without_what_a_loss_has_is_refused_when_the_stream_is_made(loss, message):
+    with pytest.raises(DataError, match=f"stream 'rl': its {message}"):
+        rl([A], loss)
+
+
+def test_a_loss_over_pairs_is_any_instance_that_can_be_called():
+    Stream(name="x", loss=Dpo(), reduction=row_mean, pairs=pairs(1, 2))
+    with pytest.raises(DataError, match="loss Dpo must be an instance"):
+        Stream(name="x", loss=Dpo, reduction=row_mean, pairs=pairs(1, 2))
+
+
 def test_half_a_column_is_refused():
     with pytest.raises(DataError, match="'rl': trained rows 'a' and 'b' disagree about logprobs"):
         rl([A, replace(B, logprobs=None)])

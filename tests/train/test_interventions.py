@@ -247,6 +247,45 @@ def test_an_object_without_a_method_is_no_intervention():
         Chain([object()])
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *[("gradient", "gradients"), ("Gradients", "gradients"), ("gradeints", "gradients"), ("grads", "gradients")],
+        *[("foward", "forward"), ("updates", "update"), ("credits", "credit"), ("metric", "metrics")],
+        *[("refreshed", "refresh"), ("grad", "gradients")],
+    ],
+)
+def test_a_misspelt_method_is_refused_with_the_one_that_is_meant(name, meant):
+    kept = "refresh" if meant != "refresh" else "update"
+    odd = type("Odd", (), {name: lambda self: None, kept: lambda self: None})
+    with pytest.raises(ConfigError, match=rf"Odd\.{name} is no method of an intervention.*rename it to '{meant}'"):
+        Chain([odd()])
+
+
+def test_helpers_and_data_of_other_names_are_no_misspellings():
+    class Honest:
+        def __init__(self):
+            self.gradient, self.metric = 0.5, {}
+
+        def gradients(self, gradients, backward):
+            return gradients
+
+        def gradient_of(self, rows): ...
+
+        def grad(self, rows):
+            """A helper beside the real one."""
+
+        def reward(self): ...
+
+        def score(self): ...
+
+        def project(self): ...
+
+        def _forward(self): ...
+
+    assert Chain([Honest()]).having("gradients")
+
+
 @pytest.mark.parametrize("method", ["gradients", "update"])
 def test_lost_names_and_nan_are_named_and_leave_the_weights(policy, method):
     def lose(named, backward=None):

@@ -95,6 +95,13 @@ def test_clip_scales_the_whole_gradient_and_only_above_the_limit():
     assert [named["a"].item(), named["b"].item()] == approx([0.6, 0.8])
 
 
+def test_norm_is_exact_for_what_float32_cannot_square_and_over_many_values():
+    assert gradient_norm({"a": torch.tensor([3e-30, 4e-30])}) == approx(5e-30, rel=1e-6)
+    assert gradient_norm({"a": torch.tensor([3e30]), "b": torch.tensor([4e30])}) == approx(5e30, rel=1e-6)
+    many = torch.randn(3_000_001, generator=torch.Generator().manual_seed(0))
+    assert gradient_norm({"a": many[:1], "b": many[1:]}) == approx(float(many.double().norm()), rel=1e-9)
+
+
 def test_norm_shows_nan():
     assert math.isnan(gradient_norm({"a": torch.tensor([1.0, float("nan")])}))
 

@@ -174,3 +174,21 @@ def test_no_worker_outlives_the_driver(tmp_path, how):
     assert not alive
     if how == "Ctrl-C":
         assert errors.rstrip().endswith("KeyboardInterrupt") and errors.count("Traceback") == 1, errors
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_driver(tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    command = [sys.executable, str(script), str(Path(__file__).parents[1])]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    children = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+    time.sleep(0.3)
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert children and all(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)
+    driver.kill()
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert not alive
+    driver.communicate()

@@ -1,6 +1,8 @@
 """The loss and its gradient depend on nothing but the samples."""
 
 import random
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,7 +25,7 @@ from trainer_toys import (
 )
 from trueloop.errors import TrainingError
 from trueloop.formulas.reduce import fixed_length, row_mean, sequence_mean, token_mean
-from trueloop.records import Metric
+from trueloop.records import Metric, Sample
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.passes import flat_buffer, merge, summarise
 
@@ -118,10 +120,71 @@ def test_temperature_divides_the_logits(policy):
     assert report.loss == approx(-sum(float(logp_TV[t - 1, s.tokens[t]]) for t in trained) / len(trained), rel=1e-4)
 
 
-def test_summaries_are_exact_and_skip_what_was_not_computed():
+class Returning(Sft):
+    """Supervised, with its return value changed."""
+
+    def __init__(self, change):
+        self.change = change
+
+    def __call__(self, out, batch):
+        return self.change(*super().__call__(out, batch))
+
+
+BY_HAND = {
+    "a mean": (lambda loss, m: (loss.mean(), m), r"its loss is a tensor \[\]"),
+    "a sum per row": (lambda loss, m: (loss.sum(1), m), r"its loss is a tensor \[{n}\]"),
+    "a column": (lambda loss, m: (loss.sum(1, keepdim=True), m), r"its loss is a tensor \[{n}, 1\]"),
+    "a number": (lambda loss, m: (1.0, m), "its loss is of type float"),
+    "no metrics": (lambda loss, m: loss, r"what it returned is a tensor \[{n}, {n}\]"),
+    "three things": (lambda loss, m: (loss, m, m), "what it returned is of type tuple"),
+    "a list of metrics": (lambda loss, m: (loss, []), "what it returned is of type tuple"),
+    "a mean as a metric": (lambda loss, m: (loss, {"kl": loss.mean()}), r"its metric 'kl' is a tensor \[\]"),
+    "a float as a metric": (lambda loss, m: (loss, {"kl": 0.5}), "its metric 'kl' is of type float"),
+    "a mean over rows": (lambda loss, m: (loss, {"kl": loss.mean(0)[:1]}), r"its metric 'kl' is a tensor \[1\]"),
+}
+
+
+def square(n):
+    """n samples of n trained tokens each: B = T, so a value per sample would be broadcast over tokens."""
+    mask = (False, *[True] * n)
+    return [
+        Sample(id=str(k), tokens=(3, *range(4 + k, 4 + k + n)), loss_mask=mask, weights=(1.0,) * (n + 1))
+        for k in range(n)
+    ]
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_loss_of_another_shape_is_refused_and_not_broadcast(policy, name):
+    change, message = BY_HAND[name]
+    with pytest.raises(TrainingError) as caught:
+        measure(policy, [rl(square(3), Returning(change))])
+    assert re.search(message.replace("{n}", "3"), str(caught.value)), caught.value
+    for part in ("stream 'rl': loss Returning must return", "[B, T] = [3, 3]", "do not average or mask: the reduction"):
+        assert part in str(caught.value)
+
+
+def test_one_sample_may_not_return_its_sum(policy):
+    with pytest.raises(TrainingError, match=r"\[B, T\] = \[1, 1\].*its loss is a tensor \[1\]"):
+        measure(policy, [rl(square(1), Returning(lambda loss, m: (loss.sum(1), m)))])
+
+
+class MeanDpo(Dpo):
+    def __call__(self, out, batch):
+        loss_B, metrics = super().__call__(out, batch)
+        return loss_B.mean(), metrics
+
+
+def test_pairs_return_one_loss_each(policy):
+    rows = [replace(pair, weight=1.0) for pair in pairs(1, 3)]
+    stream = Stream(name="dpo", loss=MeanDpo(), reduction=row_mean, pairs=rows)
+    with pytest.raises(TrainingError, match=r"'dpo': loss MeanDpo .*\(loss \[B\] = \[3\].*loss is a tensor \[\]"):
+        measure(policy, [stream], Batching(shared_prefix=False))
+
+
+def test_summaries_are_exact():
     values_BT = torch.tensor([[1.0, 50.0], [3.0, 5.0]])
     mask_BT = torch.tensor([[True, False], [True, True]])
-    found = summarise({"token": values_BT, "row": torch.tensor([2.0, 4.0]), "none": torch.zeros(0)}, mask_BT)
+    found = summarise({"token": values_BT, "row": torch.tensor([2.0, 4.0])}, mask_BT)
     assert found == {
         "token": Metric(total=9.0, count=3, low=1.0, high=5.0),
         "row": Metric(total=6.0, count=2, low=2.0, high=4.0),

@@ -134,6 +134,20 @@ def test_alone_splits_a_pass_into_its_items():
         assert tuple(one.scales[0] for one in singles) == work.scales
 
 
+def test_shared_rows_are_those_in_which_two_completions_are_read():
+    """The last trained token is never read, so a completion of one token shows nothing."""
+    tokens = ((5, 6, 7), (5, 6, 8), (5, 6, 9, 4), (5, 6, 3, 2))
+
+    def found(count):
+        samples = [
+            Sample(id=str(k), tokens=t, loss_mask=(False, False, *[True] * (len(t) - 2)), weights=(1.0,) * len(t))
+            for k, t in enumerate(tokens[:count])
+        ]
+        return [one.ids for _, work in scoring(samples, 1.0, LIMITS) for one in shared_rows(work)]
+
+    assert [found(count) for count in (2, 3, 4)] == [[], [], [("0", "1", "2", "3")]]
+
+
 def test_scoring_and_shared_rows_hold_the_samples_they_say():
     samples = groups(1, [3, 1])
     planned = scoring(samples, 1.0, LIMITS)

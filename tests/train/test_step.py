@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -19,10 +20,12 @@ from trainer_toys import (
     pairs,
     rl,
 )
-from trueloop.errors import TrainingError
+from trueloop.errors import DataError, TrainingError
 from trueloop.formulas.reduce import row_mean, sequence_mean
+from trueloop.models.policy import Policy
 from trueloop.models.spec import LoRA
 from trueloop.records import Sample
+from trueloop.train import optim as optimizers
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.optim import Linear, Optim
 from trueloop.train.step import Trainer
@@ -119,7 +122,24 @@ def test_a_tiny_gradient_is_a_signal():
     policy = tiny_policy()
     tiny = [rl(groups(1, [2]), reduction=lambda lengths: [1e-30] * len(lengths))]
     report = Trainer(policy, Optim(lr=0.1), Batching()).step(tiny)
+    usual = measure(tiny_policy(), [rl(groups(1, [2]), reduction=lambda lengths: [1.0] * len(lengths))])[0]
     assert report.version == 1
+    assert report.grad_norm == approx(1e-30 * usual.grad_norm, rel=1e-4)
+
+
+def test_the_norm_is_computed_once_without_interventions_and_again_after_them(monkeypatch):
+    calls = []
+    monkeypatch.setattr(optimizers, "gradient_norm", lambda named: calls.append(1) or 1.0)
+    for interventions in ([], [Capture()]):
+        Trainer(tiny_policy(), Optim(lr=0.1), Batching(), interventions=interventions).step([rl(groups(1, [2]))])
+    assert len(calls) == 1 + 2
+
+
+def test_two_streams_of_one_name_are_refused_and_nothing_is_counted():
+    trainer = Trainer(tiny_policy(), Optim(lr=0.1), Batching())
+    with pytest.raises(DataError, match=r"one name \(rl, rl\)"):
+        trainer.step([rl(groups(1, [2])), rl(groups(2, [2]), Sft())])
+    assert (trainer.version, trainer.steps) == (0, 0)
 
 
 def test_clipping_bounds_the_gradient_that_adam_sees():
@@ -298,17 +318,57 @@ def test_shared_rows_are_checked_against_plain_ones_at_the_start(kind):
     assert trainer.shared_prefix_gap < 1e-5 and trainer.plain_because is None
 
 
-def test_a_model_whose_shared_rows_are_wrong_gets_plain_ones(caplog):
-    policy = tiny_policy()
-    layer = policy.model.model.layers[0].self_attn
-    forward = layer.forward
-    layer.forward = lambda *args, attention_mask=None, **kwargs: forward(*args, attention_mask=None, **kwargs)
+def leaky_policy(**changes):
+    """Completions of one row see each other."""
+    policy = tiny_policy(**changes)
+    for layer in policy.model.model.layers:
+        forward = layer.self_attn.forward
+        layer.self_attn.forward = partial(_unmasked, forward)
+    return policy
+
+
+def _unmasked(forward, *args, attention_mask=None, **kwargs):
+    return forward(*args, attention_mask=None, **kwargs)
+
+
+@pytest.mark.parametrize("initializer_range", [0.3, 0.02])
+def test_a_model_whose_shared_rows_are_wrong_gets_plain_ones(caplog, initializer_range):
+    policy = leaky_policy(initializer_range=initializer_range)
     samples = groups(1, [3, 3])
     trainer = Trainer(policy, Optim(lr=0.01), Batching())
     report = trainer.step([rl(samples)])
-    assert "shared and plain rows differ by" in trainer.plain_because
     assert "shared and plain rows differ by" in trainer.plain_because and "shared prefix" in caplog.text
     assert report.metrics["positions"].total >= sum(len(s.tokens) - 1 for s in samples)
+    assert not any(row.prefix for work in trainer._plan([rl(samples)]).passes for row in work.rows)
+
+
+def test_rows_that_cannot_show_a_leak_do_not_vouch_for_those_that_can():
+    """Single tokens after a prompt never see each other, so nothing is known after them."""
+    policy = leaky_policy()
+    trainer = Trainer(policy, Optim(lr=0.01), Batching())
+    single = [replace(s, weights=(1.0,) * len(s.tokens)) for s in groups(1, [3], longest=2)]
+    trainer.step([rl(single, Sft())])
+    assert trainer.shared_prefix_gap is None and trainer.plain_because is None
+    trainer.step([rl(groups(1, [3]))])
+    assert "differ by" in trainer.plain_because
+
+
+def test_windows_and_refused_masks_give_plain_rows_with_the_reason():
+    bloom = {"model_type": "bloom", "hidden_size": 32, "n_layer": 1, "n_head": 4}
+    fresh = Policy.fresh(bloom, tiny_policy().tokenizer, 0)
+    for policy, why in ((tiny_policy("gemma2"), r"sliding_attention"), (fresh, "fails: ValueError")):
+        trainer = Trainer(policy, Optim(lr=0.01), Batching())
+        assert trainer.step([rl(groups(1, [3]))]).version == 1
+        assert why in trainer.plain_because
+
+
+def test_comparing_rows_leaves_no_gradient_and_no_random_state_behind():
+    policy, state = tiny_policy(), torch.random.get_rng_state()
+    trainer = Trainer(policy, Optim(lr=0.01), Batching())
+    trainer.logprobs(groups(1, [3]))
+    assert trainer.shared_prefix_gap is not None
+    assert all(p.grad is None for p in policy.model.parameters())
+    assert torch.equal(state, torch.random.get_rng_state())
 
 
 def test_every_kind_of_stream_in_one_step():

@@ -1,11 +1,15 @@
 import asyncio
+import gc
+import itertools
 import sys
+import threading
+import time
 
 import pytest
 
 from trueloop.errors import DataError
 from trueloop.records import Problem, Score
-from trueloop.verify.pool import GRACE, VerifierPool
+from trueloop.verify.pool import GRACE, MAX_HUNG, VerifierPool
 
 
 def problem(task="sums"):
@@ -88,3 +92,137 @@ def test_a_small_share_of_errors_never_stops_it():
     for i in range(1, 1001):
         score(pool, "raise" if i % 100 == 0 else "2")
     assert pool.report()["sums"]["errors"] == 10
+
+
+class Hanging:
+    """A grader that hangs on the text "hang" until it is let go."""
+
+    def __init__(self):
+        self.go, self.graded = threading.Event(), []
+
+    def __call__(self, problem, text):
+        if text == "hang":
+            self.go.wait(20)
+        self.graded.append(text)
+        return Score(status="scored", reward=float(text == problem.target))
+
+
+@pytest.fixture
+def hanging():
+    grader = Hanging()
+    yield grader
+    grader.go.set()
+
+
+async def verdicts(pool, texts):
+    found = await asyncio.gather(*(pool.score(problem(), text) for text in texts), return_exceptions=True)
+    return [one if isinstance(one, Exception) else (one.status, one.reward, one.why) for one in found]
+
+
+LATE = ("error", None, "no verdict within 0.1 s")
+RIGHT = ("scored", 1.0, "")
+
+
+def test_a_call_that_hangs_is_an_error_after_its_limit_and_the_calls_after_it_are_graded(hanging):
+    pool = VerifierPool(hanging, limit_s=0.1, max_error_share=1.0)
+    assert asyncio.run(verdicts(pool, ["2", "hang", "2", "hang", "2"])) == [RIGHT, LATE, RIGHT, LATE, RIGHT]
+    assert pool.report()["sums"]["errors"] == 2
+    assert pool.report()["sums"]["p99"] == 0.1
+
+
+def test_a_call_that_hangs_never_stops_the_event_loop(hanging):
+    pool, ticks = VerifierPool(hanging, limit_s=0.2), []
+
+    async def ticking():
+        call = asyncio.create_task(pool.score(problem(), "hang"))
+        while not call.done():
+            ticks.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    asyncio.run(ticking())
+    assert len(ticks) > 5
+    assert max(b - a for a, b in itertools.pairwise(ticks)) < 0.15
+
+
+def test_the_limit_is_of_grading_and_not_of_waiting_for_a_turn():
+    def slow(problem, text):
+        time.sleep(0.02)
+        return Score(status="scored", reward=1.0)
+
+    assert asyncio.run(verdicts(VerifierPool(slow, limit_s=0.2), ["2"] * 20)) == [RIGHT] * 20
+
+
+def test_when_too_many_threads_hang_whoever_waits_and_whoever_comes_is_told_where(hanging):
+    pool = VerifierPool(hanging, limit_s=0.1, max_error_share=1.0)
+    found = asyncio.run(verdicts(pool, ["hang"] * MAX_HUNG + ["2", "2"]))
+    assert found[:MAX_HUNG] == [LATE] * MAX_HUNG
+    for error in (*found[MAX_HUNG:], *asyncio.run(verdicts(pool, ["2"]))):
+        assert isinstance(error, DataError)
+        assert "4 verifier calls got no verdict within 0.1 s and still run" in str(error)
+        assert "threading.py" in str(error)
+
+
+def test_a_thread_that_was_only_slow_frees_its_place_and_its_late_verdict_is_dropped(hanging):
+    pool = VerifierPool(hanging, limit_s=0.1, max_error_share=1.0)
+    assert asyncio.run(verdicts(pool, ["hang"] * MAX_HUNG)) == [LATE] * MAX_HUNG
+    hanging.go.set()
+    deadline = time.monotonic() + 5
+    while any(worker.thread.is_alive() for worker in pool._hung) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert asyncio.run(verdicts(pool, ["2", "2"])) == [RIGHT] * 2
+    assert hanging.graded == ["hang"] * MAX_HUNG + ["2", "2"]
+
+
+def test_a_cancelled_call_that_waits_is_not_graded(hanging):
+    pool = VerifierPool(hanging, limit_s=5)
+
+    async def leave():
+        calls = [asyncio.create_task(pool.score(problem(), text)) for text in ("hang", "x")]
+        await asyncio.sleep(0.05)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        hanging.go.set()
+        return await pool.score(problem(), "2")
+
+    assert asyncio.run(leave()).reward == 1.0
+    assert hanging.graded == ["hang", "2"]
+
+
+def test_calls_that_come_together_are_graded_one_after_another_in_their_order():
+    order, busy = [], []
+
+    def grade(problem, text):
+        busy.append(text)
+        assert len(busy) == 1
+        time.sleep(0.001)
+        order.append(busy.pop())
+        return Score(status="scored", reward=float(text))
+
+    texts = [str(k) for k in range(50)]
+    found = asyncio.run(verdicts(VerifierPool(grade), texts))
+    assert order == texts
+    assert [reward for _, reward, _ in found] == [float(text) for text in texts]
+
+
+class Owner:
+    """What owns a pool that grades through it, as a recipe does."""
+
+    def __init__(self):
+        self.pool = VerifierPool(self.grade)
+
+    def grade(self, problem, text):
+        return by_text(problem, text)
+
+
+def test_the_thread_ends_with_its_pool():
+    def used():
+        pool = Owner().pool
+        score(pool)
+        return pool._worker.thread
+
+    thread = used()
+    time.sleep(0.05)
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -8,7 +8,8 @@ names; where it names another `kind`, the keys of the old kind are gone and the 
 """
 
 from trueloop.config.base import Config
-from trueloop.config.loading import Resolved, Source, load, preset_names, preset_title, read, resolve
+from trueloop.config.keys import key_table
+from trueloop.config.loading import Resolved, Source, load, preset_names, preset_title, read, resolve, run_name
 from trueloop.config.tree import difference, plain, to_toml
 
 __all__ = [
@@ -16,11 +17,13 @@ __all__ = [
     "Resolved",
     "Source",
     "difference",
+    "key_table",
     "load",
     "plain",
     "preset_names",
     "preset_title",
     "read",
     "resolve",
+    "run_name",
     "to_toml",
 ]

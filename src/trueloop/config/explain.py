@@ -7,6 +7,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from trueloop.config.base import Config, below, classes, dotted_keys, kinds, members, select
 from trueloop.config.tree import Json, dotted
 
-_WORDS = {
+WORDS = {
     int: "an integer",
     float: "a number",
     str: "a string",
@@ -29,10 +30,17 @@ _WORDS = {
 
 def explain(cls: type[Config], error: ValidationError) -> list[str]:
     """One line for each thing that is wrong with a table as a `cls`."""
+    errors = error.errors(include_url=False)
     lines: dict[str, list[str]] = {}
-    for head, wanted in (_line(cls, dict(e)) for e in error.errors(include_url=False)):
+    for head, wanted in (_line(cls, dict(e)) for e in errors if not _follows(dict(e), [o["loc"] for o in errors])):
         lines.setdefault(head, []).append(wanted)
     return [head + " or ".join(wanted) for head, wanted in lines.items()]
+
+
+def _follows(error: dict[str, Any], places: Sequence[tuple[int | str, ...]]) -> bool:
+    """Whether a list is too short only because its wrong items, which are told themselves, were left out."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(p[: len(loc)] == loc and len(p) > len(loc) for p in places)
 
 
 def nearest(name: Json, options: Iterable[str]) -> str:
@@ -52,13 +60,31 @@ def shown(value: Json) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where an error is.
+
+    path        without pydantic's union tags
+    annotation  at its last key
+    table       the class that holds the last key
+    kind        of that table, where it is one of several
+    others      the classes that could stand in its place
+    """
+
+    path: list[str | int]
+    annotation: Any
+    table: type[Config] | None
+    kind: str | None
+    others: tuple[type[Config], ...]
+
+
 def _line(cls: type[Config], error: dict[str, Any]) -> tuple[str, str]:
     """What was found, and what was expected: apart, since the alternatives of a union are told in one line."""
-    path, place, annotation = _locate(cls, error["loc"])
-    where, value = dotted(path), error["input"]
+    place = _locate(cls, error["loc"])
+    where, value, annotation = dotted(place.path), error["input"], place.annotation
     match error["type"]:
         case "extra_forbidden":
-            return f"{where}: unknown key{_meant(cls, str(path[-1]), place)}; keys here: {listed(_keys(place))}", ""
+            return f"{where}: unknown key{_meant(cls, place)}; keys here: {listed(_keys(place.table))}", ""
         case "missing":
             return f"{where}: missing, expected ", _words(annotation)
         case "union_tag_invalid" | "union_tag_not_found":
@@ -68,22 +94,28 @@ def _line(cls: type[Config], error: dict[str, Any]) -> tuple[str, str]:
             return f"{where}: found {shown(value)}, expected ", error["ctx"]["expected"] + nearest(value, options)
         case "value_error":
             return ": ".join(filter(None, [where, error["msg"].removeprefix("Value error, ")])), ""
+    if classes(annotation) and not isinstance(value, dict):
+        return f"{where}: found {shown(value)}, expected ", _form(annotation, value)
     return f"{where}: found {shown(value)}, expected ", _pydantic_words(error["msg"])
 
 
-def _locate(cls: type[Config], location: Iterable[str | int]) -> tuple[list[str | int], tuple[type[Config], ...], Any]:
-    """pydantic's location without its union tags, the classes that hold its last key, and the annotation there."""
+def _locate(cls: type[Config], location: Iterable[str | int]) -> _Place:
     path: list[str | int] = []
-    place: tuple[type[Config], ...] = ()
+    place = _Place(path=path, annotation=cls, table=None, kind=None, others=())
     here: Any = cls
+    others: tuple[type[Config], ...] = ()
+    kind: str | None = None
     for part in location:
         if len([m for m in members(here) if m is not type(None)]) > 1:
-            here = select(classes(here), part)
+            others, kind = classes(here), str(part)
+            here = select(others, part)
             continue
         path.append(part)
-        place = classes(here)
+        table = next(iter(classes(here)), None)
         here = below(here, str(part))
-    return path, place, here
+        place = _Place(path=path, annotation=here, table=table, kind=kind, others=others)
+        others, kind = (), None
+    return place
 
 
 def _wrong_kind(value: Json, options: Sequence[str]) -> str:
@@ -92,23 +124,36 @@ def _wrong_kind(value: Json, options: Sequence[str]) -> str:
     return f"found {shown(value['kind'])}, expected one of {listed(options)}{nearest(value['kind'], options)}"
 
 
-def _meant(cls: type[Config], name: str, place: Sequence[type[Config]]) -> str:
-    """The nearest key of the same table, or else the same key in another table."""
-    same = [d for d in dotted_keys(cls) if d.split(".")[-1] == name]
-    return nearest(name, _keys(place)) or (f"; did you mean {' or '.join(same[:3])}?" if same else "")
+def _meant(cls: type[Config], place: _Place) -> str:
+    """The kind that the key belongs to, or else the nearest key of the same table, or the same key in another."""
+    name, here = str(place.path[-1]), dotted(place.path)
+    owners = [k for c in place.others if name in c.model_fields for k in kinds(c)]
+    if owners:
+        return f"; `{name}` belongs to kind {' or '.join(owners)}; kind here is {place.kind}"
+    same = dict.fromkeys(d for d in dotted_keys(cls) if d.split(".")[-1] == name and d != here)
+    return nearest(name, _keys(place.table)) or (f"; did you mean {' or '.join([*same][:3])}?" if same else "")
 
 
-def _keys(place: Sequence[type[Config]]) -> list[str]:
-    return [name for c in place for name in c.model_fields]
+def _keys(table: type[Config] | None) -> list[str]:
+    return [] if table is None else list(table.model_fields)
+
+
+def _form(annotation: Any, value: Json) -> str:
+    """What a table looks like that was given as a bare value: one of its kind, if the value is the name of a kind."""
+    meant = next((c for c in classes(annotation) if value in kinds(c)), None)
+    if meant is None:
+        return _words(annotation)
+    required = [f"{name}=..." for name, field in meant.model_fields.items() if field.is_required()]
+    return f"a table: {{{', '.join([f'kind={shown(value)}', *required])}}}"
 
 
 def _words(annotation: Any) -> str:
     tables = classes(annotation)
     names = [k for c in tables for k in kinds(c)]
     if tables:
-        return f"a table with kind {' or '.join(names)}" if names else f"a table with {listed(_keys(tables))}"
+        return f"a table with kind {' or '.join(names)}" if names else f"a table with {listed(_keys(tables[0]))}"
     alternatives = [typing.get_origin(m) or m for m in members(annotation) if m not in (None, type(None))]
-    return " or ".join(_WORDS.get(m, str(m).replace("typing.", "")) for m in alternatives) or "a value"
+    return " or ".join(WORDS.get(m, str(m).replace("typing.", "")) for m in alternatives) or "a value"
 
 
 def _pydantic_words(message: str) -> str:

@@ -121,6 +121,11 @@ def preset_title(name: str) -> str:
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
+def run_name(source: str) -> str:
+    """The name of what a preset or file leaves behind: the whole name of a preset, the stem of a file."""
+    return Path(source).stem if _is_file(source) else source
+
+
 def _is_file(name: str) -> bool:
     return name.endswith(".toml")
 
@@ -136,7 +141,10 @@ def _read_toml(path: Path) -> Tree:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"no file {str(path)!r}; presets, named without .toml: {listed(preset_names())}") from None
+        raise ConfigError(
+            f"no file {str(path)!r}, looked for at {path.absolute()}; presets, named without .toml: "
+            f"{listed(preset_names())}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
 

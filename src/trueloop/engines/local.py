@@ -31,9 +31,12 @@ from trueloop.engines.lora import Adapters, require_known
 from trueloop.engines.scheduler import Limits, Scheduler, Ticket
 from trueloop.engines.stops import Decodes, StopFinder
 from trueloop.errors import EngineError
+from trueloop.formulas.logprobs import logprobs_from_logits
 from trueloop.records import Completion, Request
 
 LOG = logging.getLogger(__name__)
+CLOSE_S = 30.0
+"""Seconds that `close` waits for the decode step in progress; a thread that hangs ends with the process."""
 T = TypeVar("T")
 
 
@@ -163,7 +166,12 @@ class LocalEngine:
         with self._wake:
             self._closed = True
             self._wake.notify()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, CLOSE_S)
+
+    def longest_prompt(self, max_tokens: int) -> int:
+        """The most tokens of a prompt that can be served with as many as `max_tokens` to draw, or at least with one."""
+        room = (self._limits.cache_tokens - max_tokens) // 2
+        return room if self._context is None else min(room, self._context - 1)
 
     def _accept(self, requests: Sequence[Request]) -> list[tuple[Request, int]]:
         """Each request with the most tokens it may draw; `EngineError` if any of them could never be served."""
@@ -301,8 +309,9 @@ def _next_token_logprobs(
     columns, start = [], 1
     for logits_JBV in decoder.score(ids_JT, adapters):
         ids_JB = ids_JT[:, start : start + logits_JBV.shape[1]]
-        logp_JBV = (logits_JBV[:, : ids_JB.shape[1]] / temperature).log_softmax(-1)
-        columns.append(logp_JBV.gather(-1, ids_JB[..., None])[..., 0])
+        logits_NV = logits_JBV[:, : ids_JB.shape[1]].flatten(0, 1)
+        logp_N = logprobs_from_logits(logits_NV, ids_JB.flatten(), temperature=temperature).logp_N
+        columns.append(logp_N.view_as(ids_JB))
         start += logits_JBV.shape[1]
     return torch.cat(columns, 1)
 

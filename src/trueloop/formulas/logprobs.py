@@ -5,7 +5,7 @@ N packed trained tokens, D hidden, V vocabulary, B one block of it, K further id
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,11 +48,30 @@ def token_logprobs(
     Raises DataError for shapes that do not fit, an id outside [0, V), or a temperature that is not positive.
     """
     _validate(hidden_ND, head_VD, ids_N, bias_V, temperature, at_NK, block)
-    ids_NJ = ids_N[:, None] if at_NK is None else torch.cat([ids_N[:, None], at_NK], dim=1)
-    _require_ids_within(ids_NJ, len(head_VD))
+    ids_NJ = _asked(ids_N, at_NK, len(head_VD))
     with torch.autocast(hidden_ND.device.type, enabled=False):
         logp_NJ, entropy_N = _TokenLogprobs.apply(hidden_ND, head_VD, bias_V, ids_NJ, temperature, entropy, block)
     return TokenLogprobs(logp_N=logp_NJ[:, 0], entropy_N=entropy_N, at_NK=None if at_NK is None else logp_NJ[:, 1:])
+
+
+def logprobs_from_logits(
+    logits_NV: Tensor,
+    ids_N: Tensor,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = False,
+    at_NK: Tensor | None = None,
+) -> TokenLogprobs:
+    """`token_logprobs` where the logits are there already: under softmax(logits / temperature), with the same
+    arithmetic types and errors.  The backward holds N x V values."""
+    _validate_logits(logits_NV, ids_N, at_NK, temperature)
+    logp_NV = (_raised(logits_NV) / temperature).log_softmax(dim=1)
+    logp_NJ = logp_NV.gather(1, _asked(ids_N, at_NK, logits_NV.shape[1]))
+    return TokenLogprobs(
+        logp_N=logp_NJ[:, 0],
+        entropy_N=-torch.linalg.vecdot(logp_NV.exp(), logp_NV) if entropy else None,
+        at_NK=None if at_NK is None else logp_NJ[:, 1:],
+    )
 
 
 @torch.no_grad()
@@ -72,20 +91,39 @@ def top_logprobs(
     at or above `listed` count in the normaliser but are not named (a head is often longer than its vocabulary).  At
     most N x (block + K) logits are held.  Raises DataError as `token_logprobs`, and for a k outside [1, listed].
     """
-    V = len(head_VD)
-    listed = V if listed is None else min(listed, V)
     _validate(hidden_ND, head_VD, torch.zeros(len(hidden_ND)), bias_V, temperature, None, block)
-    if not 1 <= k <= listed:
-        raise DataError(f"top_logprobs: k must lie in [1, {listed}], the number of ids that can be named; got {k}")
+    listed = _listed(listed, len(head_VD), k)
     with torch.autocast(hidden_ND.device.type, enabled=False):
         blocks = _Blocks(hidden_ND, head_VD, bias_V, temperature, block)
-        best_NK, ids_NK = blocks.new_zeros(len(hidden_ND), 0), blocks.new_zeros(len(hidden_ND), 0).long()
-        lse_parts = []
-        for start, stop in blocks:
-            z_NB = blocks.logits(start, stop)
-            lse_parts.append(z_NB.logsumexp(dim=1))
-            best_NK, ids_NK = _merge_top(best_NK, ids_NK, z_NB[:, : max(listed - start, 0)], start, k)
-        return ids_NK, best_NK - torch.stack(lse_parts).logsumexp(dim=0)[:, None]
+        return _top(((start, blocks.logits(start, stop)) for start, stop in blocks), k, listed, blocks.hidden_ND)
+
+
+@torch.no_grad()
+def top_from_logits(
+    logits_NV: Tensor, k: int, *, temperature: float = 1.0, listed: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """`top_logprobs` where the logits are there already."""
+    _validate_logits(logits_NV, torch.zeros(len(logits_NV)), None, temperature)
+    listed = _listed(listed, logits_NV.shape[1], k)
+    return _top([(0, _raised(logits_NV) / temperature)], k, listed, logits_NV)
+
+
+def _top(parts: Iterable[tuple[int, Tensor]], k: int, listed: int, like_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Over blocks of the logits, each after its first column.  like_N: any tensor of N rows."""
+    best_NK, ids_NK = like_N.new_zeros(len(like_N), 0), like_N.new_zeros(len(like_N), 0).long()
+    lse_parts = []
+    for start, z_NB in parts:
+        lse_parts.append(z_NB.logsumexp(dim=1))
+        best_NK, ids_NK = _merge_top(best_NK, ids_NK, z_NB[:, : max(listed - start, 0)], start, k)
+    return ids_NK, best_NK - torch.stack(lse_parts).logsumexp(dim=0)[:, None]
+
+
+def _listed(listed: int | None, V: int, k: int) -> int:
+    """How many ids can be named."""
+    listed = V if listed is None else min(listed, V)
+    if not 1 <= k <= listed:
+        raise DataError(f"top_logprobs: k must lie in [1, {listed}], the number of ids that can be named; got {k}")
+    return listed
 
 
 def _merge_top(best_NK: Tensor, ids_NK: Tensor, z_NB: Tensor, start: int, k: int) -> tuple[Tensor, Tensor]:
@@ -175,8 +213,8 @@ class _Blocks:
     def __init__(
         self, hidden_ND: Tensor, head_VD: Tensor, bias_V: Tensor | None, temperature: float, block: int
     ) -> None:
-        self.dtype = torch.promote_types(torch.promote_types(hidden_ND.dtype, head_VD.dtype), torch.float32)
-        self.hidden_ND = hidden_ND.to(self.dtype)
+        self.hidden_ND = _raised(hidden_ND, head_VD)
+        self.dtype = self.hidden_ND.dtype
         self.head_VD, self.bias_V, self.scale, self.block = head_VD, bias_V, 1.0 / temperature, block
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -192,6 +230,12 @@ class _Blocks:
     def logits(self, start: int, stop: int) -> Tensor:
         bias_B = self.new_zeros(1) if self.bias_V is None else self.bias_V[start:stop].to(self.dtype)
         return torch.addmm(bias_B, self.hidden_ND, self.head(start, stop).T, beta=self.scale, alpha=self.scale)
+
+
+def _raised(x: Tensor, other: Tensor | None = None) -> Tensor:
+    """In the arithmetic of this module: float32, or float64 if an input is."""
+    dtype = x.dtype if other is None else torch.promote_types(x.dtype, other.dtype)
+    return x.to(torch.promote_types(dtype, torch.float32))
 
 
 def _locate(ids_NJ: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
@@ -227,18 +271,33 @@ def _validate(
         raise DataError(
             f"token_logprobs: expected hidden (N, D), head (V, D), ids (N,), bias (V,), at (N, K): {shapes}"
         )
-    if not temperature > 0:
-        raise DataError(f"token_logprobs: temperature must be positive, got {temperature}; score greedy samples at 1")
+    _require_temperature(temperature)
     if block < 1:
         raise DataError(f"token_logprobs: block must be at least 1 column, got {block}")
 
 
-def _require_ids_within(ids_NJ: Tensor, V: int) -> None:
+def _validate_logits(logits_NV: Tensor, ids_N: Tensor, at_NK: Tensor | None, temperature: float) -> None:
+    N = len(logits_NV)
+    if logits_NV.ndim != 2 or ids_N.shape != (N,) or (at_NK is not None and at_NK.shape[:-1] != (N,)):
+        shapes = [None if x is None else tuple(x.shape) for x in (logits_NV, ids_N, at_NK)]
+        raise DataError(f"logprobs_from_logits: expected logits (N, V), ids (N,) and at (N, K) or None: {shapes}")
+    _require_temperature(temperature)
+
+
+def _require_temperature(temperature: float) -> None:
+    if not temperature > 0:
+        raise DataError(f"token_logprobs: temperature must be positive, got {temperature}; score greedy samples at 1")
+
+
+def _asked(ids_N: Tensor, at_NK: Tensor | None, V: int) -> Tensor:
+    """All ids that are asked for [N, 1 + K], within [0, V)."""
+    ids_NJ = ids_N[:, None] if at_NK is None else torch.cat([ids_N[:, None], at_NK], dim=1)
     if ids_NJ.numel() == 0:
-        return
+        return ids_NJ
     low, high = (int(x) for x in ids_NJ.aminmax())
     if low < 0 or high >= V:
         raise DataError(
             f"token_logprobs: ids must lie in [0, {V}), found {low} to {high}; pack the trained tokens alone, and give "
             "missing teacher tokens any valid id with a log-probability of -inf"
         )
+    return ids_NJ

@@ -52,7 +52,13 @@ def row_mean(lengths: Sequence[int]) -> list[float]:
 
 
 def weighted_sum(loss_BT: Tensor, mask_BT: Tensor, scale_B: Tensor) -> Tensor:
-    """sum_i scale_i sum_t mask_it loss_it, a scalar.  What stands where the mask is False is never read."""
+    """sum_i scale_i sum_t mask_it loss_it, a scalar.  What stands where the mask is False is never read.
+
+    Raises `DataError` for shapes that differ: broadcasting them would give a number of another meaning.
+    """
+    if loss_BT.shape != mask_BT.shape or scale_B.shape != mask_BT.shape[:1]:
+        shapes = [list(x.shape) for x in (loss_BT, mask_BT, scale_B)]
+        raise DataError(f"weighted_sum: expected loss [B, T], mask [B, T] and scale [B], got {shapes}")
     return (torch.where(mask_BT, loss_BT, 0.0).sum(dim=1) * scale_B).sum()
 
 

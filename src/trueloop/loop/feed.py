@@ -43,6 +43,14 @@ class Feed(Protocol):
         """One line on what is waiting where, for the watchdog."""
         ...
 
+    def life(self) -> int:
+        """A count that grows whenever something arrives while a step is filled, so that slow is told from stuck."""
+        ...
+
+    def rest(self, *, ended: bool) -> Sequence[Mapping[str, Any]]:
+        """Rows for the trace that no step has taken yet; with `ended` also those of what will not be used any more."""
+        ...
+
     async def close(self) -> None:
         """Stop whatever works in the background."""
         ...
@@ -113,6 +121,14 @@ class Offline(Generic[Item]):
         """Where in the data it is."""
         return f"offline data: epoch {self.epoch}, row {self.cursor} of {len(self.items)}"
 
+    def life(self) -> int:
+        """Nothing arrives: the data is there."""
+        return 0
+
+    def rest(self, *, ended: bool) -> Sequence[Mapping[str, Any]]:
+        """Nothing: given data leaves no trace."""
+        return ()
+
     async def close(self) -> None:
         """Nothing works in the background."""
 
@@ -150,6 +166,14 @@ class Mixed:
     def describe(self) -> str:
         """Both, on one line."""
         return f"{self.main.describe()}; second stream: {self.second.describe()}"
+
+    def life(self) -> int:
+        """What arrives at either."""
+        return self.main.life() + self.second.life()
+
+    def rest(self, *, ended: bool) -> Sequence[Mapping[str, Any]]:
+        """Those of both."""
+        return (*self.main.rest(ended=ended), *self.second.rest(ended=ended))
 
     async def close(self) -> None:
         """Close both."""

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from trueloop.engines.base import Engine
 from trueloop.loop.feed import Feed, Fill
 from trueloop.loop.progress import Report
 from trueloop.loop.stops import Guard
+from trueloop.loop.unchanged import ADVICE, FIRST, reason, unchanged_steps
 from trueloop.loop.watchdog import Watchdog, WatchdogConfig
 from trueloop.models import Policy
 from trueloop.records import Json, StepReport
@@ -33,6 +35,9 @@ from trueloop.store.run import Run
 from trueloop.train import checkpoint
 from trueloop.train.batch import Stream
 from trueloop.train.step import Trainer
+
+HUNG_S = 20.0
+"""Seconds that a step which the watchdog gave up may still take to come back."""
 
 
 class LoopConfig(Config):
@@ -49,12 +54,16 @@ class LoopConfig(Config):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a loop ended: after its last step, at the end of the data, by an early stop, or by a signal."""
+    """How a loop ended: after its last step, at the end of the data, by an early stop, or by a signal.
+
+    unchanged  how many of the steps changed no weight; all of them: nothing was trained
+    """
 
     step: int
     outcome: Literal["completed", "stopped", "interrupted"]
     why: str
     signal: int | None = None
+    unchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +98,9 @@ class Loop:
         self.title, self.sampler, self.guard, self.shown = title, sampler, guard, shown
         self.step = 0
         self._signal: int | None = None
-        self._watchdog = Watchdog(config.watchdog, self._describe, self._report_stuck)
-        self._progress: Report | None = None
+        self._busy = False
+        self._watchdog = Watchdog(config.watchdog, feed.describe, self._report_stuck, feed.life)
+        self._progress = Report(title, config.steps)
 
     def resume(self) -> int:
         """Go back to the latest checkpoint and drop what was written after it; the step that it is at, 0 for none."""
@@ -114,7 +124,12 @@ class Loop:
         watch = asyncio.create_task(self._watchdog.watch(), name="watchdog")
         try:
             await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
-            return watch.result() if watch.done() and not work.done() else work.result()  # type: ignore[return-value]
+            if watch.done() and not work.done():
+                leave = threading.Timer(HUNG_S, self._leave_if_hung, (str(watch.exception()),))
+                leave.daemon = True
+                leave.start()
+                watch.result()
+            return work.result()
         finally:
             work.cancel()
             watch.cancel()
@@ -125,17 +140,14 @@ class Loop:
     async def _steps(self) -> Ending:
         if self.sampler is not None:
             await self.sampler.sync(self.trainer.version)
-        if self.step == 0 and self.guard is not None and not self.guard.history:
-            await self._evaluate()
-            self._checkpoint(self.guard.history[-1][1])
-        if self.guard is not None and (reached := self.guard.verdict()) is not None:
-            return self._end("stopped", reached)
         with Report(self.title, self.config.steps, done=self.step) as self._progress:
+            if self.step == 0 and self.guard is not None and not self.guard.history:
+                self._checkpoint(await self._evaluate())
+            if self.guard is not None and (reached := self.guard.verdict()) is not None:
+                return self._end("stopped", reached)
+            self._progress.reset_clock()
             while self.step < self.config.steps:
-                self._watchdog.phase("refreshing interventions")
-                await asyncio.to_thread(self.trainer.refresh, self.step + 1)
-                self._watchdog.phase("filling the step")
-                fill = await self.feed.next(self.step + 1)
+                fill = await self._fill()
                 if fill is None:
                     if self.guard is not None and self.guard.history[-1][0] != self.step:
                         self._checkpoint(await self._evaluate())
@@ -144,8 +156,15 @@ class Loop:
                 if why is not None:
                     return self._end("stopped", why)
                 if self._signal is not None and self._in_sync:
-                    return self._end("interrupted", f"stopped by a signal after step {self.step}; --resume goes on")
-        return self._end("completed", f"all {self.step} steps done")
+                    why = f"stopped by a signal after step {self.step}; trueloop resume goes on"
+                    return self._end("interrupted", why)
+            return self._end("completed", f"all {self.step} steps done")
+
+    async def _fill(self) -> Fill | None:
+        self._phase("refreshing interventions")
+        await asyncio.to_thread(self.trainer.refresh, self.step + 1)
+        self._phase("filling the step")
+        return await self.feed.next(self.step + 1)
 
     @property
     def _in_sync(self) -> bool:
@@ -157,40 +176,55 @@ class Loop:
         report = await self._train(fill.streams)
         self.step += 1
         if self.sampler is not None and self._in_sync:
-            self._watchdog.phase("moving weights to the engine")
+            self._phase("moving weights to the engine")
             await self.sampler.sync(self.trainer.version)
         row = metrics_row(self.step, report, fill.metrics)
         self.run.write_step(row, fill.rows)
+        if self.step == FIRST:
+            self._warn_if_unchanged()
         last = self.step == self.config.steps
         score = await self._evaluate() if self.guard is not None and (self.guard.due(self.step) or last) else None
         due = self.step % self.config.checkpoint_every == 0 or last
         if score is not None or (due and self._in_sync):
             self._checkpoint(score)
         self._watchdog.beat()
-        if self._progress is not None:
-            self._progress.advance({k: row[k] for k in self.shown if k in row})
+        self._progress.advance({k: row[k] for k in self.shown if k in row})
         return self.guard.verdict() if self.guard is not None and score is not None else None
 
     async def _train(self, streams: Sequence[Stream]) -> StepReport:
-        self._watchdog.phase("optimizer step")
+        self._phase("optimizer step")
         done = False
         try:
-            report = await asyncio.to_thread(self.trainer.step, streams)
+            report = await asyncio.to_thread(self._step, streams)
             done = True
             return report
         finally:
             if not done:
                 self._save_failure(streams)
 
+    def _step(self, streams: Sequence[Stream]) -> StepReport:
+        self._busy = True
+        try:
+            return self.trainer.step(streams)
+        finally:
+            self._busy = False
+
+    def _leave_if_hung(self, why: str) -> None:
+        """A thread that hangs in a step cannot be ended, and the process would wait for it for ever."""
+        if self._busy:
+            print(f"error: {why}; the step still hangs: left without it", file=sys.stderr, flush=True)
+            os._exit(1)
+
     async def _evaluate(self) -> float:
         assert self.guard is not None
-        self._watchdog.phase("guard evaluation")
+        self._phase("guard evaluation", counted=False)
         value, row = await self.guard.measure(self.step)
         self.run.add_evaluation({"name": "guard", **row}, self.step)
         return value
 
     def _checkpoint(self, score: float | None) -> None:
-        self._watchdog.phase("checkpoint")
+        self._phase("checkpoint")
+        self._keep_rest(ended=False)
         state = {"step": self.step, "feed": self.feed.state(), "guard": self.guard.state() if self.guard else None}
 
         def write(directory: Path) -> None:
@@ -202,7 +236,25 @@ class Loop:
     def _end(self, outcome: Literal["completed", "stopped", "interrupted"], why: str) -> Ending:
         if all(c.step != self.step for c in self.run.checkpoints.all()):
             self._checkpoint(None)
-        return Ending(step=self.step, outcome=outcome, why=why, signal=self._signal)
+        self._keep_rest(ended=outcome != "interrupted")
+        if unchanged := unchanged_steps(self.run.metrics()):
+            why = f"{why}; {len(unchanged)} of {self.step} steps changed nothing: {reason(unchanged)}"
+        return Ending(step=self.step, outcome=outcome, why=why, signal=self._signal, unchanged=len(unchanged))
+
+    def _keep_rest(self, *, ended: bool) -> None:
+        """Write rollouts that no step has taken, such as those filtered after the last one was filled."""
+        if rows := self.feed.rest(ended=ended):
+            self.run.add_rollouts(rows, rows[0]["step"])
+
+    def _warn_if_unchanged(self) -> None:
+        unchanged = unchanged_steps(self.run.metrics())
+        if len(unchanged) == self.step:
+            why = reason(unchanged)
+            print(f"warning: the first {self.step} steps changed nothing: {why}; {ADVICE}", file=sys.stderr)
+
+    def _phase(self, name: str, *, counted: bool = True) -> None:
+        self._watchdog.phase(name, counted=counted)
+        self._progress.phase(name)
 
     def _save_failure(self, streams: Sequence[Stream]) -> None:
         latest = self.run.checkpoints.latest()
@@ -229,14 +281,11 @@ class Loop:
 
     def _on_signal(self, number: int) -> None:
         if self._signal is not None:
-            print("\ninterrupted twice: left at once; --resume goes on from the last checkpoint", file=sys.stderr)
-            sys.stderr.flush()
+            words = "interrupted twice: left at once; trueloop resume goes on from the last checkpoint"
+            print(f"\n{words}", file=sys.stderr, flush=True)
             os._exit(128 + number)
         self._signal = number
         print("\ninterrupted: finishing this step and saving (again to leave at once)", file=sys.stderr)
-
-    def _describe(self) -> str:
-        return self.feed.describe()
 
     def _report_stuck(self, words: str) -> None:
         with (self.run.path / "stuck.log").open("a") as file:

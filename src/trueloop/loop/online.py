@@ -49,8 +49,7 @@ class _Entry:
 
     ticket: Ticket
     group: Group
-    reads_left: int
-    used: bool = False
+    reads: int = 0
 
     @property
     def version(self) -> int:
@@ -122,7 +121,7 @@ class Online:
         lags = [self.trainer.version - e.version for e in entries]
         for k, (entry, group) in enumerate(zip(entries, groups, strict=True)):
             self._use(entry)
-            tally.rows += self._rows(group, "used", k)
+            tally.rows += self._rows(group, "used", k, entry.reads)
         metrics = group_metrics(groups, tally.filtered) | {
             "flow/lag_mean": sum(lags) / len(lags),
             "flow/lag_max": float(max(lags)),
@@ -130,12 +129,16 @@ class Online:
         }
         metrics |= {f"fates/{fate}": float(self.ledger.count(fate)) for fate in FATES}
         metrics |= {f"share/{name}": row["share"] for name, row in self.source.report().items()}
-        return Fill(streams=streams, metrics=metrics, rows=tally.rows)
+        return Fill(streams=streams, metrics=metrics, rows=self._of_this_step(tally.rows))
+
+    def _of_this_step(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Rows settled while the trainer was at the step before belong to the step whose part they are written to."""
+        return [{**row, "step": self.step} for row in rows]
 
     def _use(self, entry: _Entry) -> None:
         self.ledger.use(self._attempt(entry.ticket))
-        entry.used, entry.reads_left = True, entry.reads_left - 1
-        if entry.reads_left:
+        entry.reads += 1
+        if entry.reads < self.flow.max_reads:
             self._buffer.append(entry)
 
     # -- synchronous
@@ -150,6 +153,8 @@ class Online:
 
     async def _fill_from_buffer(self) -> None:
         while len(self._held) < self.flow.problems_per_step:
+            if self._pump is not None and self._pump.done():
+                self._pump.result()
             self._refill()
             if self._buffer:
                 self._hold(self._buffer.popleft())
@@ -161,13 +166,13 @@ class Online:
     def _hold(self, entry: _Entry) -> None:
         if self.trainer.version - entry.version <= self.flow.max_staleness:
             self._held.append(entry)
-        elif not entry.used:
+        elif not entry.reads:
             self._tally.rows += self._rows(entry.group, "stale")
             self.ledger.stale(self._attempt(entry.ticket))
             self.source.give_back(entry.ticket)
 
     def _refill(self) -> None:
-        waiting = sum(not e.used for e in self._buffer)
+        waiting = sum(not e.reads for e in self._buffer)
         for ticket in self._take(self.flow.capacity - len(self._tasks) - waiting - len(self._held)):
             task = asyncio.create_task(self.producer.produce([ticket], self.step))
             self._tasks[task] = ticket
@@ -208,9 +213,8 @@ class Online:
     def _settle(self, outcome: Outcome) -> list[_Entry]:
         """The entry that an outcome becomes, or its fate where it becomes none."""
         ticket, group = outcome.ticket, outcome.group
-        failure = outcome.failure or (None if outcome.filtered else _verifier_failure(group))
-        if failure:
-            self._lose(ticket, group, failure)
+        if outcome.failure and not outcome.filtered:
+            self._lose(ticket, group, outcome.failure)
             return []
         if reason := outcome.filtered or self._filter(group):
             self.ledger.filter(self._attempt(ticket), reason)
@@ -219,7 +223,7 @@ class Online:
             self._count_filtered(reason)
             return []
         self._tally.filtered_in_a_row = 0
-        return [_Entry(ticket=ticket, group=group, reads_left=self.flow.max_reads)]
+        return [_Entry(ticket=ticket, group=group)]
 
     def _filter(self, group: Group) -> str | None:
         if any(r.score is not None and r.score.status == "unscorable" for r in group.rollouts):
@@ -262,15 +266,15 @@ class Online:
         problem_id, epoch = ticket.problem.id, ticket.epoch
         return Attempt(problem_id, epoch, self.ledger.attempts(problem_id, epoch) - 1)
 
-    def _rows(self, group: Group, fate: str, index: int | None = None) -> list[dict[str, Json]]:
+    def _rows(self, group: Group, fate: str, index: int | None = None, read: int = 1) -> list[dict[str, Json]]:
         text = self.producer.prompt_text(group)
-        return rows_from_group(group, step=self.step, fate=fate, prompt_text=text, index=index)
+        return rows_from_group(group, step=self.step, fate=fate, prompt_text=text, index=index, read=read)
 
     # -- state
 
     def state(self) -> Json:
         """Source and ledger.  Open tickets will be taken up again from the front, so none is lost."""
-        open_tickets = [*self._tasks.values(), *(e.ticket for e in self._buffer if not e.used)]
+        open_tickets = [*self._tasks.values(), *(e.ticket for e in self._buffer if not e.reads)]
         return {
             "source": self.source.state(given_back=open_tickets),
             "ledger": self.ledger.state(),
@@ -290,17 +294,20 @@ class Online:
             f"{len(self._buffer)} buffered, {len(self._tasks)} in flight; {self.ledger.summary()}"
         )
 
+    def life(self) -> int:
+        """Completions and verdicts that have arrived."""
+        return self.producer.arrived
+
+    def rest(self, *, ended: bool) -> list[Mapping[str, Any]]:
+        """What was set aside since the last step; when it has ended, also the groups that nobody will use, as open."""
+        rows, self._tally.rows = self._tally.rows, []
+        if ended:
+            rows += [row for e in self._buffer if not e.reads for row in self._rows(e.group, "open")]
+        return self._of_this_step(rows)
+
     async def close(self) -> None:
         """Cancel what is in flight."""
         working = [*self._tasks, *([self._pump] if self._pump is not None else [])]
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
-
-
-def _verifier_failure(group: Group) -> str | None:
-    for rollout in group.rollouts:
-        if rollout.score is not None and rollout.score.status == "error":
-            why = rollout.score.why.strip()
-            return f"verifier: {why.splitlines()[-1] if why else 'no reason given'}"
-    return None

@@ -24,7 +24,7 @@ Annotate = Callable[[Engine, Sequence[Group]], Awaitable[Sequence[Group]]]
 class Outcome:
     """What became of a ticket: a group of scored rollouts, or why there is none.
 
-    filtered  the reason for which the problem is not asked
+    filtered  why the group is not used, where that is known already: its prompt is too long, or the verifier raised
     failure   what was lost; the group then holds what there is, which is stored and never trained on
     """
 
@@ -53,7 +53,7 @@ class _Draft:
         return 0 if _satisfied(self.rollouts, samples) else min(samples.chunk, samples.max_samples - len(self.rollouts))
 
     def outcome(self) -> Outcome:
-        rollouts = tuple(sorted(self.rollouts, key=lambda r: int(r.id.rsplit("/", 1)[1])))
+        rollouts = tuple(sorted(self.rollouts, key=lambda r: r.index))
         group = Group(problem=self.ticket.problem, rollouts=rollouts)
         return Outcome(ticket=self.ticket, group=group, filtered=self.filtered, failure=self.failure)
 
@@ -74,6 +74,8 @@ class Producer:
     `annotate` is called with the engine and the groups of a call that came through whole, before any is filtered, so
     that what it finds may be a reason to filter; it returns the same rollouts in the same order, with probes.  A call
     has the groups of a wave where sampling is synchronous, one group where it runs ahead.  It is shown no audit.
+
+    `arrived` counts completions and verdicts: while it grows, sampling is alive.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Producer:
         self.engine, self.encode, self.decode, self.grade = engine, encode, decode, grade
         self.samples, self.sampling, self.seed = samples, sampling, seed
         self.max_prompt_tokens, self.annotate = max_prompt_tokens, annotate
+        self.arrived = 0
 
     async def produce(self, tickets: Sequence[Ticket], step: int) -> list[Outcome]:
         """One outcome per ticket, in order.  `step` is the optimizer step that schedules (shots, leniency) read.
@@ -149,6 +152,7 @@ class Producer:
         try:
             async with aclosing(self.engine.generate(requests)) as finished:
                 async for request_id, completion in finished:
+                    self.arrived += 1
                     draft, k = owners.pop(request_id)
                     rollout = to_rollout(draft.ticket.problem, k, draft.prompt, completion, epoch=draft.ticket.epoch)
                     scoring.append(asyncio.create_task(self._score(draft, rollout, step)))
@@ -170,7 +174,11 @@ class Producer:
         if rollout.finish in ("abort", "error"):
             draft.failure = draft.failure or f"engine: sample {rollout.id} ended with {rollout.finish!r}"
         elif self.grade is not None:
-            rollout = replace(rollout, score=await self.grade(draft.ticket.problem, rollout.text, step))
+            score = await self.grade(draft.ticket.problem, rollout.text, step)
+            self.arrived += 1
+            rollout = replace(rollout, score=score)
+            if score.status == "error":
+                draft.filtered = "verifier_error"
         draft.rollouts.append(rollout)
 
 

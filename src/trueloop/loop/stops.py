@@ -20,7 +20,7 @@ class Target(Config):
 
 
 class Patience(Config):
-    """Stop when the guard's metric has not improved by `min_gain` in `evaluations` evaluations in a row."""
+    """Stop when no evaluation of the last `evaluations` beats the best one before them by more than `min_gain`."""
 
     kind: Literal["patience"] = "patience"
     evaluations: Annotated[int, Field(ge=1)]
@@ -72,7 +72,7 @@ class Guard:
             reached = values[-1] >= stop.value
             return f"{self.config.metric} reached {values[-1]:.4g} (target {stop.value:g})" if reached else None
         before, recent = values[: -stop.evaluations], values[-stop.evaluations :]
-        if before and max(recent) < max(before) + stop.min_gain:
+        if before and not max(recent) > max(before) + stop.min_gain:
             return f"{self.config.metric} has not risen above {max(before):.4g} in {stop.evaluations} evaluations"
         return None
 

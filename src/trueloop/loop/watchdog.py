@@ -1,4 +1,9 @@
-"""Says what is stuck when no optimizer step has ended for several medians."""
+"""Tells a loop that is stuck from one that is slow, and says where it stands.
+
+Stuck is a loop in which nothing moves: no change of phase, and nothing that arrives for the step being filled (a
+completion, a verdict).  It is reported, and ended when it stays so.  Slow is a loop in which things move and no step
+ends; it is reported and never ended.  So is an evaluation that takes long, since what arrives in it is not counted.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,10 @@ from trueloop.errors import EngineError
 
 
 class WatchdogConfig(Config):
-    """Report when a step takes `factor` medians and at least `floor_s`; stop the run at `stop_after` times that."""
+    """Report what takes `factor` medians of a step and at least `floor_s`.
+
+    Where nothing at all has moved for `stop_after` times that, the run ends.
+    """
 
     factor: Annotated[float, Field(gt=1)] = 5.0
     floor_s: Annotated[float, Field(gt=0)] = 120.0
@@ -26,40 +34,66 @@ class WatchdogConfig(Config):
 class Watchdog:
     """Watches a loop from the same event loop, which stays alive because long work runs in threads.
 
-    `describe` is asked what waits where; `report` gets the words.
+    `describe` is asked what waits where; `report` gets the words; `life` is a count that grows as things arrive.
     """
 
-    def __init__(self, config: WatchdogConfig, describe: Callable[[], str], report: Callable[[str], None]) -> None:
-        self.config, self._describe, self._report = config, describe, report
+    def __init__(
+        self,
+        config: WatchdogConfig,
+        describe: Callable[[], str],
+        report: Callable[[str], None],
+        life: Callable[[], int],
+    ) -> None:
+        self.config, self._describe, self._report, self._life = config, describe, report, life
         self._times: list[float] = []
-        self._began, self._phase, self._reported = time.monotonic(), "starting", False
+        self._began = self._moved = time.monotonic()
+        self._phase, self._counted, self._seen = "starting", True, 0
+        self._said_slow, self._said_stuck = False, False
 
-    def phase(self, name: str) -> None:
-        """What the loop does from now on: rollouts, step, sync, evaluation, checkpoint."""
-        self._phase = name
+    def phase(self, name: str, *, counted: bool = True) -> None:
+        """What the loop does from now on; `counted` is False where nothing that arrives could be noticed."""
+        self._phase, self._counted = name, counted
+        self._move(time.monotonic())
 
     def beat(self) -> None:
         """An optimizer step has ended."""
         now = time.monotonic()
         self._times.append(now - self._began)
-        self._began, self._reported = now, False
+        self._began, self._said_slow = now, False
+        self._move(now)
 
     @property
     def limit_s(self) -> float:
-        """Seconds without a step that are too many."""
+        """Seconds that are too many."""
         median = statistics.median(self._times[-50:]) if self._times else 0.0
         return max(self.config.factor * median, self.config.floor_s)
 
     async def watch(self) -> None:
-        """Report once per stuck step; raise EngineError when it stays stuck.  Cancel it when the loop ends."""
+        """Report each slow step and each standstill once; raise EngineError when one lasts.  Cancel it at the end."""
+        self._began = self._moved = time.monotonic()
         while True:
             await asyncio.sleep(self.config.poll_s)
-            waited = time.monotonic() - self._began
-            if waited > self.limit_s * self.config.stop_after:
-                raise EngineError(f"no optimizer step for {waited:.0f} s; {self._words()}")
-            if waited > self.limit_s and not self._reported:
-                self._reported = True
-                self._report(f"no optimizer step for {waited:.0f} s (limit {self.limit_s:.0f} s); {self._words()}")
+            self._look(time.monotonic())
+
+    def _look(self, now: float) -> None:
+        if (life := self._life()) != self._seen:
+            self._seen = life
+            self._move(now)
+        still, limit = now - self._moved, self.limit_s
+        if still > limit * self.config.stop_after and self._counted:
+            raise EngineError(
+                f"nothing has moved for {still:.0f} s; {self._words()}.  If that is usual here, raise "
+                "loop.watchdog.floor_s"
+            )
+        if still > limit and not self._said_stuck:
+            self._said_stuck = self._said_slow = True
+            self._report(f"nothing has moved for {still:.0f} s (limit {limit:.0f} s); {self._words()}")
+        if now - self._began > limit and not self._said_slow:
+            self._said_slow = True
+            self._report(f"no optimizer step for {now - self._began:.0f} s, though work goes on; {self._words()}")
+
+    def _move(self, now: float) -> None:
+        self._moved, self._said_stuck = now, False
 
     def _words(self) -> str:
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]

@@ -80,6 +80,18 @@ def installed(model: PreTrainedModel) -> bool:
     return bool(model.config._attn_implementation == NAME)
 
 
+def partial_layers(model: PreTrainedModel) -> list[str]:
+    """What in the configuration says that not every layer sees the whole row: windows, chunks, recurrent layers.
+
+    A row with a shared prefix could not be read by those, and a short one would not show it.
+    """
+    config = model.config.get_text_config()
+    layers = getattr(config, "layer_types", None)
+    if layers is not None:
+        return sorted(set(layers) - {"full_attention"})
+    return [name for name in ("sliding_window", "attention_chunk_size") if getattr(config, name, None) is not None]
+
+
 def attention(
     module: nn.Module,
     query_RHSD: Tensor,

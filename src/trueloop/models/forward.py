@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from trueloop.errors import DataError, ModelError
-from trueloop.formulas.logprobs import TokenLogprobs, token_logprobs
+from trueloop.formulas.logprobs import TokenLogprobs, logprobs_from_logits, token_logprobs
 from trueloop.models.attention import installed, read_spans, span_mask
 from trueloop.models.lora import base_of
 
@@ -81,7 +81,7 @@ def score(
     """
     packed, head = packed_states(model, rows, predict_N, compute_dtype)
     if head is None:
-        return _own_logprobs(packed, ids_N, temperature, entropy, at_NK)
+        return logprobs_from_logits(packed, ids_N, temperature=temperature, entropy=entropy, at_NK=at_NK)
     return token_logprobs(
         packed, head.weight, ids_N, bias_V=head.bias, temperature=temperature, entropy=entropy, at_NK=at_NK
     )
@@ -185,18 +185,6 @@ def _own_logits(base: PreTrainedModel, inputs: dict[str, Any], predict_N: Tensor
     head = base.get_output_embeddings()
     with _changed_states(head, lambda hidden_RSD: hidden_RSD.flatten(0, 1).index_select(0, predict_N)[None]):
         return base(**inputs).logits[0]
-
-
-def _own_logprobs(
-    logits_NV: Tensor, ids_N: Tensor, temperature: float, entropy: bool, at_NK: Tensor | None
-) -> TokenLogprobs:
-    """From the model's own logits, which are held until the backward."""
-    logp_NV = F.log_softmax(logits_NV.float() / temperature, dim=-1)
-    return TokenLogprobs(
-        logp_N=logp_NV.gather(1, ids_N[:, None])[:, 0],
-        entropy_N=-(logp_NV.exp() * logp_NV).sum(-1) if entropy else None,
-        at_NK=None if at_NK is None else logp_NV.gather(1, at_NK),
-    )
 
 
 @contextmanager

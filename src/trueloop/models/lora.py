@@ -6,6 +6,7 @@ Only plain LoRA is taken (rank-stabilised scaling included): for it alone is the
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -198,3 +199,12 @@ def _is_adapter_weight(name: str) -> bool:
 
 def _plain_name(name: str) -> str:
     return re.sub(rf"\.base_layer\b|\.modules_to_save\.{ADAPTER}\b", "", name)
+
+
+def sort_targets(directory: Path) -> None:
+    """PEFT writes its set of target modules in another order in every process; equal adapters get equal files."""
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(config.get("target_modules"), list):
+        config["target_modules"] = sorted(config["target_modules"])
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -117,11 +117,21 @@ class Policy:
             self._write(directory, self.model.state_dict())
             return
         if self.base is None:
-            self.tokenizer.save_pretrained(directory / "base")
-            self._write(directory / "base", lora.base_weights(self.model))
+            self._write_base(directory / "base")
         self.model.peft_config[lora.ADAPTER].base_model_name_or_path = self.base or "base"
         self.model.save_pretrained(str(directory), save_embedding_layers=False)
+        lora.sort_targets(directory)
         self.base_model.generation_config.save_pretrained(directory)
+
+    def save_base(self, directory: Path) -> None:
+        """Write what the adapter stands on.  With `base` set to where that is, transformers and PEFT find it from the
+        saved adapter; a base that `save` had to bring along they do not find."""
+        self._write_base(directory)
+
+    def _write_base(self, directory: Path) -> None:
+        assert isinstance(self.model, PeftModel)
+        self.tokenizer.save_pretrained(directory)
+        self._write(directory, lora.base_weights(self.model))
 
     def export_merged(self, directory: Path) -> None:
         """Write a whole model, adapter merged in, that `AutoModelForCausalLM` loads; this model is not touched."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from trueloop.errors import DataError, ModelError
-from trueloop.formulas.logprobs import top_logprobs
-from trueloop.models.forward import packed_states, plain_rows
+from trueloop.formulas.logprobs import top_from_logits, top_logprobs
+from trueloop.models.forward import packed_states
 from trueloop.models.load import embedding_rows
 from trueloop.models.policy import Policy
-from trueloop.models.samples import by_length
+from trueloop.models.samples import batches
 from trueloop.records import Sample, Teacher
 
 
@@ -41,14 +40,10 @@ def top_k(
     """
     _require_context(policy, samples)
     found = [Teacher(ids=(), logprobs=())] * len(samples)
-    for chosen in by_length(samples, max_tokens):
-        rows = plain_rows([samples[i].tokens for i in chosen]).to(policy.base_model.device)
-        S = rows.ids_RS.shape[1]
-        flat = [r * S + t - 1 for r, i in enumerate(chosen) for t, on in enumerate(samples[i].loss_mask) if on]
-        predict_N = torch.tensor(flat, dtype=torch.int64, device=rows.ids_RS.device)
-        packed, head = packed_states(policy.model, rows, predict_N, compute_dtype)
+    for chosen, rows, at_N in batches(samples, max_tokens, policy.base_model.device):
+        packed, head = packed_states(policy.model, rows, at_N - 1, compute_dtype)
         if head is None:
-            ids_NK, logp_NK = _top_of_logits(packed, k, temperature, listed)
+            ids_NK, logp_NK = top_from_logits(packed, k, temperature=temperature, listed=listed)
         else:
             ids_NK, logp_NK = top_logprobs(
                 packed, head.weight, k, bias_V=head.bias, temperature=temperature, listed=listed
@@ -93,15 +88,6 @@ def require_same_tokens(teacher: Policy, student: Policy) -> None:
 def nameable(teacher: Policy, student: Policy) -> int:
     """How many ids both models have: the `listed` of `top_k`.  Beyond the vocabulary a head may be padded."""
     return min(embedding_rows(teacher.base_model), embedding_rows(student.base_model))
-
-
-def _top_of_logits(logits_NV: Tensor, k: int, temperature: float, listed: int | None) -> tuple[Tensor, Tensor]:
-    z_NV = logits_NV.float() / temperature
-    ids = z_NV.shape[1] if listed is None else min(listed, z_NV.shape[1])
-    if not 1 <= k <= ids:
-        raise DataError(f"top_k: k must lie in [1, {ids}], the number of ids that can be named; got {k}")
-    top = z_NV[:, :ids].topk(k, dim=1)
-    return top.indices, top.values - z_NV.logsumexp(dim=1, keepdim=True)
 
 
 def _require_context(policy: Policy, samples: Sequence[Sample]) -> None:

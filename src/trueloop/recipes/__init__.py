@@ -1,0 +1,3 @@
+"""The recipes: each is a module with `Config`, `plan` and `run`."""
+
+RECIPES = ("distill", "rlvr", "sft")

@@ -133,8 +133,12 @@ def plan(config: Config) -> str:
     teacher = config.teacher.path if config.teacher.kind == "model" else name[config.teacher.kind]
     hint = " with a hint" if config.hint is not None else ""
     lines.append(f"teacher: {teacher}{hint}, {config.k} tokens at each position, {config.divergence.kind}")
-    reading = tokens // 3  # a forward of the teacher, where training takes a forward and a backward
-    return "\n".join([*lines, *estimate.describe(config, sampled=tokens, trained=tokens + reading)])
+    other = config.teacher if config.teacher.kind == "model" else None
+    stages = sampling.stages(
+        config, "distill", tokens, read=int(other is None), taught=int(other is not None), mix=config.demonstrations
+    )
+    needs = estimate.describe(config, stages, frozen=config.teacher.kind == "start", teacher=other)
+    return "\n".join([*lines, *needs])
 
 
 def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:

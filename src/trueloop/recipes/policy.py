@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from trueloop.config import Config
@@ -98,12 +98,13 @@ class Kl(Config):
     where          loss: added per token; reward: its sum over the rollout's tokens is subtracted from the reward,
                    where only k1 has the KL's gradient
     refresh_every  optimizer steps after which the reference takes over the policy's weights; None keeps it fixed
+    As a loss k1 has no gradient in expectation: there it is a measurement.
     """
 
     coefficient: Positive
     estimator: Literal["k1", "k2", "k3"] = "k3"
     where: Literal["loss", "reward"] = "loss"
-    refresh_every: Annotated[int, Field(ge=1)] | None = None
+    refresh_every: Annotated[int, Field(ge=2)] | None = None
 
 
 KL = {"k1": policy.kl_k1, "k2": policy.kl_k2, "k3": policy.kl_k3}
@@ -116,6 +117,12 @@ class Overlong(Config):
     limit: Annotated[int, Field(ge=1)]
     cache: Annotated[int, Field(ge=1)]
     weight: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _possible(self) -> Overlong:
+        if self.cache > self.limit:
+            raise ValueError(f"cache must not be above limit, got cache {self.cache} and limit {self.limit}")
+        return self
 
 
 # -- reductions
@@ -157,6 +164,8 @@ def reduction(config: TokenMean | SequenceMean | FixedLength) -> Callable[[Seque
 class PolicyLoss:
     """A policy term, with a KL penalty and an entropy bonus where they are asked for.
 
+    Samples without log-probabilities are taken as drawn from the present policy: their ratio is 1.
+
     Metrics per token: ratio; nll of the sampled token (on-policy its mean estimates the entropy); clipped/above and
     clipped/below or capped where the term has such bounds; kl and entropy where they were computed.
     """
@@ -173,7 +182,7 @@ class PolicyLoss:
     @property
     def silent_at_zero_weight(self) -> bool:
         """Whether a row without advantage has no term at all."""
-        return self.kl is None and self.entropy == 0.0
+        return (self.kl is None or self.kl.where == "reward") and self.entropy == 0.0
 
     def __call__(self, out: Outputs, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics per token, [B, T]."""
@@ -187,7 +196,9 @@ class PolicyLoss:
             kl_BT = KL[self.kl.estimator](out.logp_BT, batch.ref_logp_BT)
             loss_BT = loss_BT + self.kl.coefficient * kl_BT
             metrics["kl"] = kl_BT.detach()
-        if self.entropy and out.entropy_BT is not None:
+        if self.entropy:
+            if out.entropy_BT is None:
+                raise DataError("an entropy bonus needs the entropies, which were not computed: see needs_entropy")
             loss_BT = loss_BT - self.entropy * out.entropy_BT
             metrics["entropy"] = out.entropy_BT.detach()
         return loss_BT, metrics
@@ -229,25 +240,25 @@ def distance(kl: Kl, rollout: Rollout, ref: Sequence[float]) -> float:
     return float(KL[kl.estimator](scores, references).sum())
 
 
-def to_sample(rollout: Rollout, advantage: float, *, importance_cap: float | None = None) -> Sample:
+def to_sample(
+    rollout: Rollout, advantage: float, *, old: Sequence[float] | None = None, importance_cap: float = 1.0
+) -> Sample:
     """A rollout as a trainable row: its advantage on every token that it wrote.
 
-    The old policy is the sampler at its temperature without truncation (`Rollout.scores`), which is what the trainer
-    scores.  With `importance_cap` each token's advantage is multiplied by min(score / drawn probability, cap), which
-    corrects for top-k and top-p (truncated importance sampling).
+    The ratio's old policy is the sampler at its temperature without truncation (`Rollout.scores`).  With `old`, the
+    trainer's own log-probabilities of these tokens before the step, it is the trainer instead, and each token's
+    advantage is multiplied by min(exp(old - drawn), importance_cap): truncated importance sampling for all that lies
+    between the two, which is top-k and top-p, another precision or kernel, and staleness.
     """
     weights = [advantage if m else 0.0 for m in rollout.loss_mask]
-    if importance_cap is not None:
-        ratios = policy.truncated_importance_weights(
-            torch.tensor(rollout.scores, dtype=torch.float64),
-            torch.tensor(rollout.logprobs, dtype=torch.float64),
-            importance_cap,
-        ).tolist()
+    if old is not None:
+        trained, drawn = (torch.tensor(x, dtype=torch.float64) for x in (old, rollout.logprobs))
+        ratios = policy.truncated_importance_weights(trained, drawn, importance_cap).tolist()
         weights = [w * r for w, r in zip(weights, ratios, strict=True)]
     return Sample(
         id=rollout.id,
         tokens=rollout.tokens,
         loss_mask=rollout.loss_mask,
         weights=tuple(weights),
-        logprobs=rollout.scores,
+        logprobs=rollout.scores if old is None else tuple(old),
     )

@@ -10,6 +10,8 @@ Each is a choice of advantage, policy term and reduction; presets/rlvr/ names th
   5. groups in which all rewards agree add nothing to the gradient and are not run; with flow.drop_zero_variance they
      are replaced by further problems instead (DAPO's dynamic sampling), which changes the denominator
   6. DAPO's dynamic sampling drops a problem until the next epoch instead of putting it back
+  7. the presets of RLOO and MaxRL average over tokens; their unbiasedness is that of sums over responses, which
+     reduction.kind = "fixed_length" gives
 """
 
 from __future__ import annotations
@@ -23,23 +25,27 @@ import torch
 from torch import Tensor
 
 from trueloop.config import Resolved
+from trueloop.errors import ConfigError
 from trueloop.formulas.policy import overlong_penalty
+from trueloop.loop.flow import samples_per_problem
 from trueloop.loop.loop import Ending
 from trueloop.loop.online import Seams
 from trueloop.models import Policy
 from trueloop.models.reference import AdapterOff, FrozenCopy, Reference, with_reference
 from trueloop.recipes import estimate, sampling, wiring
 from trueloop.recipes import policy as choices
-from trueloop.records import Group, Rollout
+from trueloop.records import Group, Rollout, Sample
 from trueloop.store.run import Run
 from trueloop.train.batch import Stream
 from trueloop.train.interventions import Backward
+from trueloop.train.step import Trainer
 
 
 class Config(sampling.Common):
     """RLVR.
 
-    importance_cap  truncated importance weights for top-k and top-p sampling; None: uncorrected
+    importance_cap  cap of truncated importance weights between trainer and sampler (top-k, top-p, precision,
+                    staleness), for one more forward pass a step; None: no such weights
     entropy         coefficient of an entropy bonus
     """
 
@@ -53,14 +59,46 @@ class Config(sampling.Common):
     sft_mix: sampling.SftMix | None = None
 
 
+def check(config: Config) -> None:
+    """Refuse settings that contradict each other, all at once, before anything is loaded."""
+    problems = []
+    longest = max(part.task.build().max_tokens for part in config.tasks.parts)
+    lowers = config.overlong is not None or (config.kl is not None and config.kl.where == "reward")
+    if samples_per_problem(config.flow.samples) == 1:
+        problems.append(
+            "flow.samples draws one completion of a problem, and advantages compare the completions of one problem: "
+            "every one would be 0; draw at least 2"
+        )
+    if config.overlong is not None and config.overlong.limit > longest:
+        problems.append(
+            f"overlong.limit = {config.overlong.limit} is beyond the longest completion, {longest} tokens; lower it, "
+            "or raise the task's max_tokens"
+        )
+    if config.advantage.kind == "max_rl" and lowers:
+        problems.append(
+            "advantage.kind = max_rl is for rewards that are not negative, which overlong and a KL in the reward can "
+            "make them; leave those out, or choose another advantage"
+        )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def plan(config: Config) -> str:
     """What a run would do, in words: problems x samples -> steps, tokens, and what has to be kept in memory."""
+    check(config)
     lines, tokens = sampling.plan(config, "RLVR")
-    return "\n".join([*lines, *estimate.describe(config, sampled=tokens, trained=tokens)])
+    exact = config.flow.max_staleness == 0 or config.importance_cap is not None
+    if exact and config.loss.kind != "reinforce":
+        lines.append("on-policy: every ratio is 1 up to rounding, so clip bounds have no effect")
+    reads = (config.kl is not None) + (config.importance_cap is not None)
+    stages = sampling.stages(config, "rlvr", tokens, read=reads, mix=config.sft_mix)
+    frozen = config.kl is not None and not _base_is_reference(config)
+    return "\n".join([*lines, *estimate.describe(config, stages, frozen=frozen)])
 
 
 def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
     """Train, or go on with what `out` holds."""
+    check(config)
     return sampling.run("rlvr", config, resolved, out, resume, _train)
 
 
@@ -68,8 +106,8 @@ async def _train(config: Config, policy: Policy, store: Run) -> Ending:
     reference = _reference(config, policy)
     kept = (Kept(reference),) if reference is not None else ()
     asking = sampling.Asking(config, policy)
-    parts = Parts(config=config, reference=reference)
     with wiring.open_trainer(config, policy, kept) as trainer:
+        parts = Parts(config=config, reference=reference, trainer=trainer)
         return await sampling.go(
             asking,
             trainer,
@@ -87,6 +125,7 @@ class Parts:
 
     config: Config
     reference: Reference | None
+    trainer: Trainer
 
     def credit(self, groups: Sequence[Group]) -> list[Group]:
         """Advantages of the rewards, with the penalties on length and on distance from the reference in them."""
@@ -109,12 +148,7 @@ class Parts:
 
     def streams(self, groups: Sequence[Group], step: int) -> list[Stream]:
         """One stream of all rollouts of the step."""
-        cap = self.config.importance_cap
-        samples = [
-            choices.to_sample(rollout, advantage, importance_cap=cap)
-            for group in groups
-            for rollout, advantage in zip(group.rollouts, group.advantages or (), strict=True)
-        ]
+        samples = self._samples([(r, a) for g in groups for r, a in zip(g.rollouts, g.advantages or (), strict=True)])
         kl = self.config.kl
         if kl is not None and kl.where == "loss":
             assert self.reference is not None
@@ -129,6 +163,15 @@ class Parts:
                 temperature=self.config.draw.temperature,
             )
         ]
+
+    def _samples(self, rated: Sequence[tuple[Rollout, float]]) -> list[Sample]:
+        """The rollouts with their advantages, weighed against what the trainer says of them where that is asked for."""
+        cap = self.config.importance_cap
+        if cap is None:
+            return [choices.to_sample(rollout, advantage) for rollout, advantage in rated]
+        bare = [choices.to_sample(rollout, advantage) for rollout, advantage in rated]
+        old = self.trainer.logprobs(bare, self.config.draw.temperature)
+        return [choices.to_sample(r, a, old=o, importance_cap=cap) for (r, a), o in zip(rated, old, strict=True)]
 
 
 class Kept:
@@ -160,6 +203,12 @@ def _reference(config: Config, policy: Policy) -> Reference | None:
     if config.kl is None:
         return None
     scoring = {"temperature": config.draw.temperature, "compute_dtype": getattr(torch, config.batching.compute_dtype)}
-    if config.adapter is not None and config.adapter.kind == "lora" and config.kl.refresh_every is None:
+    if _base_is_reference(config):
         return AdapterOff(policy, **scoring)
     return FrozenCopy(policy, every=config.kl.refresh_every, **scoring)
+
+
+def _base_is_reference(config: Config) -> bool:
+    """Whether the policy without its adapter is what it started from, so that no copy is needed."""
+    new = config.adapter is not None and config.adapter.kind == "lora" and config.warm_start is None
+    return new and config.kl is not None and config.kl.refresh_every is None

@@ -21,13 +21,13 @@ from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
 from trueloop.loop.online import Online, Seams
 from trueloop.loop.rollouts import Producer
 from trueloop.models import Policy, Pretrained
-from trueloop.recipes import sft, wiring
+from trueloop.recipes import estimate, sft, wiring
 from trueloop.recipes.hints import Shown
 from trueloop.records import Problem, Prompt, Sample, Score
 from trueloop.store.run import Run
 from trueloop.tasks.base import Demonstration, Task
 from trueloop.tasks.registry import Mix, open_mix
-from trueloop.tasks.schedule import Constant, Schedule
+from trueloop.tasks.schedule import Constant, Schedule, extremes
 from trueloop.train.optim import Optim
 from trueloop.train.step import Trainer
 from trueloop.verify.pool import VerifierPool
@@ -74,20 +74,30 @@ C = TypeVar("C", bound=Common)
 
 
 def check(config: Common) -> None:
-    """Refuse what cannot mean anything, before anything is loaded: a schedule that starves, or greedy rollouts."""
+    """Refuse what cannot mean anything, all at once, before anything is loaded."""
     check_flow(config.flow)
+    leniency, shots = extremes(config.leniency), extremes(config.shots)
+    problems = []
     if config.draw.temperature == 0:
-        raise ConfigError(
+        problems.append(
             "draw.temperature = 0 draws the same completion every time, so there is nothing to compare and no "
             "distribution to train; set it above 0 (guard.draw may be greedy)"
         )
+    if not 0 <= min(leniency) <= max(leniency) <= 1:
+        problems.append(f"leniency reaches {leniency}: a right answer in the wrong format earns between 0 and 1")
+    if min(shots) < 0 or any(n != round(n) for n in shots):
+        problems.append(f"shots reaches {shots}: the number of few-shot examples is a whole number, 0 or more")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def plan(config: Common, title: str) -> tuple[list[str], int]:
     """What a run would do, in words: problems x samples -> steps and tokens; and the most tokens that it samples."""
     check(config)
     tasks, source = open_mix(config.tasks, seed=config.seed)
-    shares = ", ".join(_share(name, row) for name, row in source.report().items())
+    _require_problems(config, next(iter(tasks.values())))
+    parts = source.report()
+    shares = ", ".join(_share(name, row, alone=len(parts) == 1) for name, row in parts.items())
     problems, samples = config.flow.problems_per_step, samples_per_problem(config.flow.samples)
     tokens = problems * samples * max(task.max_tokens for task in tasks.values())
     total = config.loop.steps * tokens
@@ -103,8 +113,34 @@ def plan(config: Common, title: str) -> tuple[list[str], int]:
     return lines, total
 
 
-def _share(name: str, row: dict[str, Any]) -> str:
-    asked = "" if row["asked"] is None else f" ({row['asked']:.0%} of the problems asked)"
+def stages(
+    config: Common, name: str, tokens: int, *, read: int = 0, taught: int = 0, mix: SftMix | None = None
+) -> list[estimate.Stage]:
+    """What a run goes through: the warm start, a loop that samples and trains so many tokens, the guards.
+
+    read, taught  times that each token is read besides, by the policy or a copy of it, and by a teacher of its own size
+    mix           demonstrations beside the rollouts
+    """
+    warm = sft.stages(_warm_config(config), "warm start") if config.warm_start is not None else []
+    first, steps = config.tasks.parts[0].task.build(), config.loop.steps
+    rows = mix.rows_per_step * steps if mix is not None else 0
+    trained = tokens + int(rows * sft.row_tokens(first, config.tasks.parts[0].split))
+    return [
+        *warm,
+        estimate.Stage(
+            name=name, steps=steps, sampled=tokens, trained=trained, read=read * tokens, taught=taught * tokens
+        ),
+        *estimate.guarding(f"guard of {name}", config.guard, steps, first.max_tokens),
+    ]
+
+
+def _require_problems(config: Common, task: Task) -> None:
+    wiring.require_problems(config.guard, task)
+    wiring.require_problems(config.warm_start.guard if config.warm_start is not None else None, task)
+
+
+def _share(name: str, row: dict[str, Any], *, alone: bool) -> str:
+    asked = "" if alone or row["asked"] is None else f" ({row['asked']:.0%} of the problems asked)"
     return f"{name} {row['problems']} problems{asked}"
 
 
@@ -125,14 +161,12 @@ def run(
     check(config)
     tasks, _ = open_mix(config.tasks, seed=config.seed)
     first = next(iter(tasks.values()))
-    wiring.require_problems(config.guard, first)
-    wiring.require_problems(config.warm_start.guard if config.warm_start is not None else None, first)
+    _require_problems(config, first)
     start = wiring.build_policy(config.model, config.adapter, config.seed)
-    splits = {
-        f"{part.task.kind}/{part.split}": tasks[part.task.build().name].data_hash(part.split)
-        for part in config.tasks.parts
-    }
-    read = wiring.data_of(start, first) | splits | dict(data or {})
+    reads = [(tasks[part.task.build().name], part.split) for part in config.tasks.parts]
+    if config.guard is not None:
+        reads.append((first, config.guard.split))
+    read = wiring.data_of(start, reads) | dict(data or {})
     policy = start if config.warm_start is None else None
     del start
     with wiring.open_run(recipe, config, resolved, out, resume, read) as store:
@@ -141,7 +175,8 @@ def run(
             if isinstance(warm, wiring.Outcome):
                 store.finish("interrupted", warm.summary)
                 return warm
-            policy = wiring.build_policy(Pretrained(path=str(warm)), config.adapter, config.seed)
+            policy = wiring.build_policy(Pretrained(path=str(warm), if_adapter="continue"), None, config.seed)
+        wiring.keep_base(policy, store)
         ending = asyncio.run(train(config, policy, store))
         wiring.finish(store, ending)
     found = Run.open(out)
@@ -164,7 +199,7 @@ def _warm_start(config: Common, out: Path) -> Path | wiring.Outcome:
     ending, found = sft.train(warm, resolved, out, begun, title="warm start")
     if ending.outcome == "interrupted":
         return wiring.Outcome(ok=True, summary=ending.why, signal=ending.signal)
-    model = sft.last_model(found)
+    model = sft.best_model(found)
     assert model is not None
     return model
 
@@ -183,7 +218,9 @@ class Asking:
         return next(iter(self.tasks.values()))
 
     def producer(self, engine: LocalEngine) -> Producer:
-        """How a problem becomes scored rollouts."""
+        """How a problem becomes scored rollouts.  A prompt that the engine could never serve is filtered, not asked."""
+        longest = engine.longest_prompt(max(task.max_tokens for task in self.tasks.values()))
+        limit = self.config.flow.max_prompt_tokens
         return Producer(
             engine=engine,
             encode=self._encode,
@@ -192,7 +229,7 @@ class Asking:
             samples=self.config.flow.samples,
             sampling=lambda problem: self.config.draw.sampling(self.tasks[problem.task]),
             seed=self.config.seed,
-            max_prompt_tokens=self.config.flow.max_prompt_tokens,
+            max_prompt_tokens=longest if limit is None else min(limit, longest),
         )
 
     def prompt(self, problem: Problem, step: int) -> Prompt:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,12 +47,25 @@ class Config(wiring.Common):
 
 def plan(config: Config) -> str:
     """What a run would do, in words."""
+    return "\n".join([headline(config), *estimate.describe(config, stages(config, "sft"))])
+
+
+def stages(config: Config, name: str) -> list[estimate.Stage]:
+    """What it goes through: the rows, and the guard's evaluations."""
     task = config.task.build()
-    demonstrations = task.demonstrations(config.split)
+    trained = int(_seen(config, len(task.demonstrations(config.split))) * row_tokens(task, config.split))
+    steps = config.loop.steps
+    return [
+        estimate.Stage(name=name, steps=steps, trained=trained),
+        *estimate.guarding(f"guard of {name}", config.guard, steps, task.max_tokens),
+    ]
+
+
+def row_tokens(task: Task, split: str) -> float:
+    """The most tokens of a mean demonstration, its prompt included: as many as it has characters."""
+    demonstrations = task.demonstrations(split)
     characters = sum(len(str(d.problem.prompt)) + len(d.completion) for d in demonstrations)
-    tokens = int(_seen(config, len(demonstrations)) * characters / max(len(demonstrations), 1))
-    needs = estimate.describe(config, sampled=0, trained=tokens)
-    return "\n".join([headline(config), *needs])
+    return characters / max(len(demonstrations), 1)
 
 
 def headline(config: Config) -> str:
@@ -84,8 +96,10 @@ def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, t
     task = config.task.build()
     wiring.require_problems(config.guard, task)
     policy = wiring.build_policy(config.model, config.adapter, config.seed)
-    data = wiring.data_of(policy, task, config.split)
+    reads = [(task, config.split), *([(task, config.guard.split)] if config.guard is not None else [])]
+    data = wiring.data_of(policy, reads)
     with wiring.open_run("sft", config, resolved, out, resume, data) as store:
+        wiring.keep_base(policy, store)
         ending = asyncio.run(_train(config, task, policy, store, title))
         wiring.finish(store, ending)
     return ending, Run.open(out)
@@ -129,13 +143,16 @@ def streams(samples: Sequence[Sample], step: int, *, name: str = "sft", coeffici
     return [Stream(name=name, samples=samples, loss=loss, reduction=token_mean, coefficient=coefficient)]
 
 
-mixed_in = partial(streams, name="sft_mix")
-
-
 def last_model(run: Run) -> Path | None:
     """The model directory of the newest checkpoint."""
     latest = run.checkpoints.latest()
     return latest.path / "model" if latest is not None else None
+
+
+def best_model(run: Run) -> Path | None:
+    """The model directory of the checkpoint that the guard liked best; of the newest where there was no guard."""
+    best = run.checkpoints.best()
+    return best.path / "model" if best is not None else last_model(run)
 
 
 def summarize(run: Run) -> str:

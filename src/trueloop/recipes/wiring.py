@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from trueloop.loop.loop import Ending, LoopConfig
 from trueloop.loop.stops import Guard, GuardConfig
 from trueloop.models import Fresh, LoRA, Policy, Pretrained, SavedAdapter, load_policy
 from trueloop.records import Json, Sample, Sampling
+from trueloop.store.artefacts import atomic_dir, damage
 from trueloop.store.run import Retention, Run
 from trueloop.tasks.base import Demonstration, Task
 from trueloop.tasks.worlds import tiny_model
@@ -57,6 +58,7 @@ class Draw(Config):
 class Evaluating(GuardConfig):
     """Guard evaluations on the first `problems` of a held-out split."""
 
+    metric: Literal["lenient", "strict"]
     split: str = "validation"
     problems: Annotated[int, Field(ge=1)]
     samples: Annotated[int, Field(ge=1)] = 1
@@ -124,10 +126,13 @@ def tokenizer_of(policy: Policy) -> Tokenizer:
     return cast(Tokenizer, policy.tokenizer)
 
 
-def data_of(policy: Policy, task: Task, *splits: str) -> dict[str, str]:
-    """Name of what a run reads -> its hash: splits, the prompt's template, the weights it starts from."""
-    hashes = {f"{task.name}/{split}": task.data_hash(split) for split in splits}
-    return hashes | {"template": template_hash(tokenizer_of(policy), task.template), "model": policy.fingerprint()}
+def data_of(policy: Policy, read: Iterable[tuple[Task, str]]) -> dict[str, str]:
+    """Name of what a run reads -> its hash: the splits of tasks, each task's template, the weights it starts from."""
+    hashes = {"model": policy.fingerprint()}
+    for task, split in read:
+        hashes[f"{task.name}/{split}"] = task.data_hash(split)
+        hashes[f"{task.name}/template"] = template_hash(tokenizer_of(policy), task.template)
+    return hashes
 
 
 def require_problems(config: Evaluating | None, task: Task) -> None:
@@ -151,6 +156,17 @@ def open_run(
         data=data,
         retention=config.retention,
     )
+
+
+def keep_base(policy: Policy, run: Run) -> None:
+    """The base of an adapter, where it exists in memory only: into the run, once, for its checkpoints to name."""
+    if policy.adapter is None or policy.base is not None:
+        return
+    place = run.path.resolve() / "base"
+    if not place.exists() or damage(place) is not None:
+        with atomic_dir(place, what="the adapter's base model") as partial:
+            policy.save_base(partial)
+    policy.base = str(place)
 
 
 @contextmanager

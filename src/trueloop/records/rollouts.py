@@ -121,7 +121,7 @@ class Rollout:
     """A problem's prompt and completion as one token sequence, with who wrote each token.
 
     `logprobs` and `scores` align with `tokens` and mean what they mean in `Completion`; they are 0.0 where
-    `loss_mask` is False, which nothing reads.
+    `loss_mask` is False, which nothing reads.  `epoch` is the problem's, `index` the sample's number in its group.
     """
 
     id: str
@@ -134,6 +134,8 @@ class Rollout:
     stop: str | None
     version: int
     text: str
+    epoch: int = 0
+    index: int = 0
     source: Literal["policy", "teacher"] = "policy"
     score: Score | None = None
     probes: tuple[Probe, ...] = ()
@@ -169,6 +171,8 @@ def to_rollout(problem: Problem, k: int, prompt: tuple[int, ...], c: Completion,
         stop=c.stop,
         version=c.version,
         text=c.text,
+        epoch=epoch,
+        index=k,
     )
 
 

@@ -4,9 +4,10 @@ A ticket is one attempt at one problem in one epoch.  It is open until it is use
 stays what it is:
 
     issue -> open -> used          its group trained; with max_reads > 1 it may be used again, which is counted apart
-                  -> filtered      set aside for a reason (no signal, too long, ...); not attempted again in this epoch
+                  -> filtered      set aside for a reason (no signal, too long, a verifier's error, ...); not attempted
+                                   again in this epoch
                   -> stale         its weights were too old when its turn came; may be issued again as the next attempt
-                  -> failed        engine or verifier lost it; may be issued again as the next attempt
+                  -> failed        the engine lost it; may be issued again as the next attempt
 
     issued = used + filtered (all reasons) + stale + failed + open,  checked at every change
 """

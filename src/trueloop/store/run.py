@@ -176,6 +176,11 @@ class Run:
         self._last_step = step
         self._write_status("running", "")
 
+    def add_rollouts(self, rollouts: Sequence[Mapping[str, Json]], step: int) -> None:
+        """Further rollouts of a step: what was set aside or left over after it was written."""
+        self._require_writable()
+        self._trace.append(step, rollouts)
+
     def add_check(self, result: CheckResult, step: int) -> None:
         """A check's result at a step; 0 is before the first."""
         self._require_writable()

@@ -2,7 +2,9 @@
 
     duckdb -c "select fate, count(*), avg(reward) from 'runs/a/rollouts/*.parquet' group by fate"
 
-One row is one rollout, in the order it was given.  `fate` is used, stale, failed, or filtered:<reason>.  `parts`,
+One row is one rollout, in the order it was given.  `fate` is used, stale, failed, or filtered:<reason>.  A group that
+several steps train on (max_reads above 1) has rows in each of them, with the advantages it had there; `read` counts
+them from 1 and is 1 in every other row, so that `where read = 1` has every rollout once.  `parts`,
 `audit` and `probes` are JSON text; a probe is [name, start, stop, value].  `tokens`, `loss_mask`, `logprobs` and
 `scores` have one entry per token of the prompt and the completion; log-probabilities are float32, and `scores` is null
 where it equals `logprobs`.
@@ -48,6 +50,7 @@ SCHEMA = pa.schema(
         ("group_index", pa.int64()),
         ("sample_index", pa.int64()),
         ("fate", pa.string()),
+        ("read", pa.int64()),
         ("version", pa.int64()),
         ("source", pa.string()),
         ("finish", pa.string()),
@@ -74,24 +77,28 @@ _DICTIONARY = [f.name for f in SCHEMA if pa.types.is_string(f.type) and f.name n
 _ENCODING = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("logprobs", "scores")}
 
 
-def rows_from_group(group: Group, *, step: int, fate: str, prompt_text: str, index: int | None = None) -> list[Row]:
+def rows_from_group(
+    group: Group, *, step: int, fate: str, prompt_text: str, index: int | None = None, read: int = 1
+) -> list[Row]:
     """One row per rollout of a group.
 
     fate         used, stale, failed, or filtered:<reason>
     prompt_text  the prompt as it was encoded, template included
     index        the group's place in the step's batch; None where it had none
+    read         how many steps have trained on the group, this one included; 1 where none has
     """
     advantages = group.advantages or (None,) * len(group.rollouts)
     shared = {
         "step": step,
         "task": group.problem.task,
         "fate": fate,
+        "read": read,
         "group_index": index,
         "prompt": prompt_text,
     }
     return [
-        shared | _rollout_row(rollout, k) | {"advantage": advantage}
-        for k, (rollout, advantage) in enumerate(zip(group.rollouts, advantages, strict=True))
+        shared | _rollout_row(rollout) | {"advantage": advantage}
+        for rollout, advantage in zip(group.rollouts, advantages, strict=True)
     ]
 
 
@@ -113,8 +120,20 @@ class Trace:
 
     def write(self, step: int, rows: Sequence[Mapping[str, Json]]) -> None:
         """The part of `step`.  Raises `DataError` for unknown or missing columns, `StoreError` if the disk refuses."""
+        self._store(step, self._table(step, rows))
+
+    def append(self, step: int, rows: Sequence[Mapping[str, Json]]) -> None:
+        """Rows of `step` that were not there when its part was written, which is written anew.  Raises as `write`."""
+        table, path = self._table(step, rows), self._part(step)
+        earlier = path.stat().st_size if path.exists() else 0
+        self._store(step, pa.concat_tables([pq.read_table(path, schema=SCHEMA), table]) if earlier else table)
+        self.bytes -= earlier
+
+    def _table(self, step: int, rows: Sequence[Mapping[str, Json]]) -> pa.Table:
         kept = self.keeps
-        table = pa.Table.from_pylist([_storable(step, row, kept) for row in rows], schema=SCHEMA)
+        return pa.Table.from_pylist([_storable(step, row, kept) for row in rows], schema=SCHEMA)
+
+    def _store(self, step: int, table: pa.Table) -> None:
         path = self._part(step)
         with atomic_file(path, what=f"the rollouts of step {step}") as partial:
             pq.write_table(
@@ -156,13 +175,12 @@ def read_rollouts(
             yield from _read_part(path, columns)
 
 
-def _rollout_row(rollout: Rollout, k: int) -> Row:
-    epoch, sample = _place(rollout, k)
+def _rollout_row(rollout: Rollout) -> Row:
     return {
         "id": rollout.id,
         "problem_id": rollout.problem_id,
-        "epoch": epoch,
-        "sample_index": sample,
+        "epoch": rollout.epoch,
+        "sample_index": rollout.index,
         "version": rollout.version,
         "source": rollout.source,
         "finish": rollout.finish,
@@ -189,12 +207,6 @@ def _score_row(score: Score) -> Row:
         "parts": dict(score.parts),
         "audit": dict(score.audit),
     }
-
-
-def _place(rollout: Rollout, k: int) -> tuple[int | None, int]:
-    """Epoch and sample of an id `<problem>/<epoch>/<sample>`; another form of id has no epoch."""
-    epoch, _, sample = rollout.id.removeprefix(f"{rollout.problem_id}/").partition("/")
-    return (int(epoch), int(sample)) if epoch.isdigit() and sample.isdigit() else (None, k)
 
 
 def _storable(step: int, row: Mapping[str, Json], kept: Kept) -> Row:

@@ -128,11 +128,16 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, Json]]:
     """
     if not path.is_file():
         raise DataError(
-            f"{path}: no such file; expected a JSONL file with the columns {', '.join(columns)}; "
+            f"{named(path)}: no such file; expected a JSONL file with the columns {', '.join(columns)}; "
             f"{path.parent} {_content_of(path.parent)}"
         )
     lines = path.read_text(encoding="utf-8").split("\n")
     return [_row(path, number, line, columns) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def named(path: Path) -> str:
+    """A path that was not found, a relative one with the directory that it was taken from."""
+    return str(path) if path.is_absolute() else f"{path} in {Path.cwd()}, where relative paths begin"
 
 
 def _row(path: Path, number: int, line: str, columns: Sequence[str]) -> dict[str, Json]:

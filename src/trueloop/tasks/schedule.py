@@ -62,3 +62,12 @@ class Piecewise(Config):
 
 
 Schedule = Annotated[Constant | Linear | Piecewise, Field(discriminator="kind")]
+
+
+def extremes(schedule: Constant | Linear | Piecewise) -> tuple[float, ...]:
+    """The values that a schedule is given by, between which all its values lie."""
+    if isinstance(schedule, Constant):
+        return (schedule.at,)
+    if isinstance(schedule, Linear):
+        return (schedule.start, schedule.end)
+    return tuple(value for _, value in schedule.points)

@@ -15,6 +15,7 @@ from typing import Literal
 
 from trueloop.errors import DataError
 from trueloop.records import Json, Problem, content_hash
+from trueloop.tasks.base import named
 
 LEAST_MATCH = 0.99
 
@@ -171,7 +172,9 @@ class _Lane:
 def read_order(path: Path) -> list[str]:
     """The problem ids of a curriculum file, in order: one id a line, or a JSON list.  Raises `DataError`."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a curriculum: one problem id a line, or a JSON list of ids")
+        raise DataError(
+            f"{named(path)}: no such file; expected a curriculum: one problem id a line, or a JSON list of ids"
+        )
     text = path.read_text(encoding="utf-8").strip()
     if not text.startswith("["):
         return [line.strip() for line in text.splitlines() if line.strip()]

@@ -132,6 +132,18 @@ class PairLoss(Protocol):
         ...
 
 
+LOSS_ATTRIBUTES = {
+    "needs_entropy": "whether the entropies are computed for it",
+    "silent_at_zero_weight": "whether a sample whose weights are all 0 has loss and gradient 0, and is not run",
+}
+"""What a `Loss` has beside its call, and what it means."""
+
+
+def loss_name(loss: object) -> str:
+    """The name of a loss for messages: its class, or the function or class that stands where an instance should."""
+    return str(getattr(loss, "__name__", type(loss).__name__))
+
+
 Reduction = Callable[[Sequence[int]], Sequence[float]]
 """Trained tokens of every sample of the step -> one scale per sample (formulas/reduce.py).  For pairs, whose loss is
 one term each, it is given ones: `row_mean`."""
@@ -142,9 +154,9 @@ class Stream:
     """Rows that share a loss.  Several streams, each with its own denominator, make one optimizer step.
 
     It has samples or pairs, not both; without any it adds nothing to the step.  temperature is the one that the rows
-    were sampled at, and divides the logits.  Raises `DataError` for rows of which only some have log-probabilities, a
-    reference, a teacher or a gap, and for pairs whose margins have different names: the loss could not tell "none"
-    from 0.
+    were sampled at, and divides the logits.  Raises `DataError` for a loss that is not a `Loss` or `PairLoss`; for rows
+    of which only some have log-probabilities, a reference, a teacher or a gap, and for pairs whose margins have
+    different names: the loss could not tell "none" from 0.
     """
 
     name: str
@@ -160,6 +172,7 @@ class Stream:
             raise DataError(
                 f"stream {self.name!r} has {len(self.samples)} samples and {len(self.pairs)} pairs; make two streams"
             )
+        self._require_loss()
         rows = [s for s in self.rows() if any(s.loss_mask)]
         self._require_uniform("logprobs", [(s.id, s.logprobs is not None) for s in rows])
         self._require_uniform("ref_logprobs", [(s.id, s.ref_logprobs is not None) for s in rows])
@@ -170,6 +183,18 @@ class Stream:
     def rows(self) -> list[Sample]:
         """Its samples; of pairs: chosen, rejected, chosen, rejected, ..."""
         return list(self.samples) or [s for pair in self.pairs for s in (pair.chosen, pair.rejected)]
+
+    def _require_loss(self) -> None:
+        name = loss_name(self.loss)
+        if isinstance(self.loss, type) or not callable(self.loss):
+            raise DataError(f"stream {self.name!r}: its loss {name} must be an instance of a class with __call__")
+        for attribute, meaning in LOSS_ATTRIBUTES.items() if self.samples else ():
+            if not hasattr(self.loss, attribute):
+                raise DataError(
+                    f"stream {self.name!r}: its loss {name} lacks {attribute} ({meaning}); a loss over tokens is an "
+                    f"instance of a class with {', '.join(LOSS_ATTRIBUTES)} and __call__(out, batch), see "
+                    "trueloop.train.batch.Loss"
+                )
 
     def _require_uniform(self, what: str, found: Sequence[tuple[str, object]]) -> None:
         """The same value for every (id, value)."""

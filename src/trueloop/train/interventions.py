@@ -5,6 +5,8 @@ A control arm is another object with the same methods, so that it takes the same
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -83,10 +85,15 @@ METHODS = ("forward", "credit", "gradients", "update", "refresh", "metrics", "st
 
 
 class Chain:
-    """Interventions applied in order, each to what the one before it returned."""
+    """Interventions applied in order, each to what the one before it returned.
+
+    Raises `ConfigError` for an object without any of the methods, with a misspelt one, or with one of `state` and
+    `restore` alone.
+    """
 
     def __init__(self, interventions: Sequence[object]) -> None:
         for one in interventions:
+            _require_no_misspelling(one)
             if not any(hasattr(one, method) for method in METHODS):
                 raise ConfigError(f"{_name(one)} is no intervention: it has none of the methods {', '.join(METHODS)}")
             if hasattr(one, "state") != hasattr(one, "restore"):
@@ -178,6 +185,24 @@ class Chain:
                 f"the forward interventions ({names}) cannot be sent to worker processes: {error}; define their "
                 "classes and hooks at the top level of a module, or train with one process"
             ) from error
+
+
+def _require_no_misspelling(one: object) -> None:
+    """Raise `ConfigError` for a public callable that is named nearly as a method that the object lacks: it would never
+    be called."""
+    for name in (name for name in dir(one) if not name.startswith("_") and name not in METHODS):
+        meant = _nearest(name)
+        if meant and not hasattr(one, meant) and callable(inspect.getattr_static(one, name)):
+            raise ConfigError(
+                f"{_name(one)}.{name} is no method of an intervention and would never be called; rename it to "
+                f"{meant!r} if that is meant, else begin its name with an underscore; there are {', '.join(METHODS)}"
+            )
+
+
+def _nearest(name: str) -> str | None:
+    """The method that this name, which is none, is close to: a misspelling of it, or its beginning (grad, grads)."""
+    begun = [method for method in METHODS if len(name) > 3 and method.startswith(name.rstrip("s"))]
+    return next(iter(begun or difflib.get_close_matches(name.lower(), METHODS, n=1, cutoff=0.8)), None)
 
 
 def _shapes(named: Named) -> dict[str, tuple[int, ...]]:

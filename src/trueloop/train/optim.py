@@ -119,10 +119,18 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+NORM_BLOCK = 2**20
+"""Values that are held in float64 at once."""
+
+
 def gradient_norm(gradients: Mapping[str, Tensor]) -> float:
-    """L2 norm over all named gradients together; nan or inf where one of them holds such a value."""
-    norms = torch.stack([torch.linalg.vector_norm(g) for g in gradients.values()])
-    return float(torch.linalg.vector_norm(norms.double()))
+    """L2 norm over all named gradients together, 0 only if all are; nan or inf where one of them holds such a value.
+
+    In float64, where the square of no float32 value vanishes or overflows, a block at a time.
+    """
+    blocks = (block for g in gradients.values() for block in g.flatten().split(NORM_BLOCK))
+    norms = torch.stack([torch.linalg.vector_norm(block, dtype=torch.float64) for block in blocks])
+    return float(torch.linalg.vector_norm(norms))
 
 
 def clip(gradients: Mapping[str, Tensor], norm: float, max_norm: float | None) -> None:

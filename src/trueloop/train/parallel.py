@@ -55,8 +55,9 @@ class Workers:
     """`processes` - 1 spawned processes beside the driver, each with one torch thread, as the driver has from now on.
 
     They end when closed, when the driver ends in whatever way, and after the first failure, which is raised in the
-    driver as `TrainingError` with the worker's traceback.  Ctrl-C is the driver's to handle.  Since processes are
-    spawned, a script must keep what it runs under `if __name__ == "__main__":`.
+    driver as `TrainingError` with the worker's traceback.  SIGINT and SIGTERM are the driver's to handle, also where
+    they are sent to the whole process group.  Since processes are spawned, a script must keep what it runs under
+    `if __name__ == "__main__":`.
     """
 
     def __init__(self, policy: Policy, *, processes: int) -> None:
@@ -175,7 +176,8 @@ def _spawn(
 
 def _serve(connection: Connection, policy: Policy, trainable: dict[str, Parameter], buffer: Tensor) -> None:
     """A worker's life: answer tasks until the driver closes the connection or is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_leave_with_driver, daemon=True).start()
     torch.set_num_threads(1)
     with _Reporting(connection):

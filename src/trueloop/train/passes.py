@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,11 +25,12 @@ from trueloop.train.batch import (
     Values,
     batch,
     inputs,
+    loss_name,
     pair_batch,
     scatter,
 )
 from trueloop.train.interventions import Chain
-from trueloop.train.packing import plain_rows
+from trueloop.train.plan import alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +80,14 @@ class Runner:
         return found
 
     def prefix_gap(self, shared: Pass) -> float:
-        """Largest float32 difference between the log-probabilities of a shared row and those of plain rows."""
+        """Largest float32 difference between the log-probabilities of a shared row and those of plain rows, which are
+        run one by one, since together they may be many times as long."""
         with torch.no_grad():
-            logp_N, plain_N = (
+            logp_N, *plain = (
                 self._score(work, inputs(work.rows, work.samples, self.device), compute_dtype=torch.float32).logp_N
-                for work in (shared, replace(shared, rows=plain_rows(shared.samples)))
+                for work in (shared, *alone(shared))
             )
-        return float((logp_N - plain_N).abs().max())
+        return float((logp_N - torch.cat(plain)).abs().max())
 
     def _backward_one(self, work: Pass) -> Tally:
         with _drawing(work.seed, self.device):
@@ -103,7 +105,7 @@ class Runner:
             entropy_BT=None if scored.entropy_N is None else scatter(scored.entropy_N, given.mask_BT),
             teacher_token_logp_BTK=None if scored.at_NK is None else scatter(scored.at_NK, given.mask_BT),
         )
-        loss_BT, values = loss_fn(out, given)
+        loss_BT, values = _returned(work, loss_fn(out, given), given.mask_BT.shape)
         loss = weighted_sum(loss_BT, given.mask_BT, given.scale_B)
         _require_finite(work, loss, {"log-probabilities": out.logp_BT, "weights": given.weights_BT, "loss": loss_BT})
         return loss, summarise(values, given.mask_BT)
@@ -113,7 +115,7 @@ class Runner:
         given = pair_batch(work, placed)
         logp_B = scatter(self._score(work, placed).logp_N, placed.mask_BT).sum(1)
         out = PairOutputs(chosen_logp_B=logp_B[0::2], rejected_logp_B=logp_B[1::2])
-        loss_B, values = loss_fn(out, given)
+        loss_B, values = _returned(work, loss_fn(out, given), out.chosen_logp_B.shape)
         loss = (loss_B * given.scale_B).sum()
         _require_finite(
             work,
@@ -146,6 +148,36 @@ class Runner:
         )
 
 
+def _returned(work: Pass, found: object, shape: torch.Size) -> tuple[Tensor, Values]:
+    """What a loss returned, in `shape`, with its metrics.
+
+    Raises `TrainingError` for anything else: a mean or a sum per row would be broadcast into a number.
+    """
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], Mapping)):
+        raise _wrong(work, shape, "what it returned", found)
+    loss, values = found
+    if _shape(loss) != shape:
+        raise _wrong(work, shape, "its loss", loss)
+    for name, value in values.items():
+        if _shape(value) not in (shape, shape[:1]):
+            raise _wrong(work, shape, f"its metric {name!r}", value)
+    return loss, values
+
+
+def _wrong(work: Pass, shape: torch.Size, what: str, found: object) -> TrainingError:
+    axes = "[B]" if work.pairs else "[B, T]"
+    seen = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else f"of type {type(found).__name__}"
+    return TrainingError(
+        f"stream {work.stream!r}: loss {loss_name(work.loss)} must return a tuple (loss {axes} = {list(shape)}, "
+        f"mapping of metric names to values {axes} or [B]); {what} is {seen}; do not average or "
+        "mask: the reduction does"
+    )
+
+
+def _shape(value: object) -> torch.Size | None:
+    return value.shape if isinstance(value, Tensor) else None
+
+
 def summarise(
     values: Values, mask_BT: Tensor | None = None, *, weight_B: Sequence[float] | None = None
 ) -> dict[str, Metric]:
@@ -154,7 +186,6 @@ def summarise(
     With `weight_B`, positive, every value is per row and counts that many times.
     """
     kept = {name: (v if mask_BT is None or v.ndim == 1 else v[mask_BT]).detach().double() for name, v in values.items()}
-    kept = {name: v for name, v in kept.items() if v.numel()}
     if not kept:
         return {}
     weight = 1.0 if weight_B is None else next(iter(kept.values())).new_tensor(weight_B)

@@ -10,7 +10,7 @@ from typing import cast
 from trueloop.errors import DataError, TrainingError
 from trueloop.records import Metric, Sample, derive_seed
 from trueloop.train.batch import Loss, Pass, Stream
-from trueloop.train.packing import Limits, Row, cost, pack, plain_rows
+from trueloop.train.packing import Limits, Row, cost, pack, plain_rows, trained_span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,11 @@ def alone(work: Pass) -> list[Pass]:
 
 
 def shared_rows(work: Pass) -> Iterator[Pass]:
-    """Each of its rows that samples share, as a pass that only scores."""
+    """Each of its rows in which completions must not see each other, as a pass that only scores.  Where fewer than two
+    are read, plain causal attention is exact."""
     for row in work.rows:
-        if row.prefix:
+        read = [k for k in row.members if trained_span(work.samples[k])[1] > row.prefix]
+        if row.prefix and len(read) > 1:
             own, local = _localise([row])
             samples = tuple(work.samples[k] for k in own)
             yield replace(work, loss=None, rows=tuple(local), samples=samples, pairs=(), scales=())

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from trueloop.errors import ModelError, TrainingError
+from trueloop.models.attention import partial_layers
 from trueloop.models.policy import Policy
-from trueloop.models.shared import why_not_shared
 from trueloop.records import Metric, Sample, StepReport, derive_seed
 from trueloop.train import optim as optimizers
 from trueloop.train.batch import Batching, Pass, Stream
@@ -44,9 +44,10 @@ class Trainer:
 
     `seed` is that of dropout, for models that have it.
 
-    The first rows that share a prefix are also scored as plain rows.  `shared_prefix_gap` is the largest difference of
-    a log-probability then, None before; where it is not rounding, all rows are plain from then on, `plain_because`
-    says why, and a warning is logged.
+    Rows share a prefix only if every layer of the model sees the whole row, and the first one in which completions must
+    not see each other is also scored as plain rows.  `shared_prefix_gap` is the largest difference of a log-probability
+    then, None before.  Where it is not rounding, or the model refuses such a row, all rows are plain from then on,
+    `plain_because` says why, and a warning is logged.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Trainer:
         lr = optimizers.learning_rate(self.optim, self.steps)
         metrics = work.metrics | _metrics(streams, tallies)
         if norm > 0.0:
-            norm = self._apply(tuple(streams), lr, clock)
+            norm = self._apply(tuple(streams), norm, lr, clock)
             metrics |= self.chain.metrics()
             self.version += 1
         self.steps += 1
@@ -162,19 +163,20 @@ class Trainer:
         shared = next((one for whole in passes for one in shared_rows(whole)), None)
         if shared is None or self.shared_prefix_gap is not None:
             return True
-        self.plain_because = why_not_shared(self.policy) or self._why_shared_rows_differ(shared)
+        self.plain_because = self._why_plain(shared)
         if self.plain_because is not None:
             self._share = False
             log.warning("rows with a shared prefix are not used: %s", self.plain_because)
         return self._share
 
-    def _why_shared_rows_differ(self, shared: Pass) -> str | None:
-        """None if these rows have the log-probabilities of plain ones, else the reason for using those."""
+    def _why_plain(self, shared: Pass) -> str | None:
+        """None if this row has the log-probabilities of plain ones, else the reason for using those."""
+        if partial := partial_layers(self.policy.base_model):
+            return f"not every layer sees the whole row ({', '.join(partial)})"
         try:
-            self.shared_prefix_gap = self._runner.prefix_gap(shared)
-        except ModelError as error:
-            return str(error)
-        gap = self.shared_prefix_gap
+            gap = self.shared_prefix_gap = self._runner.prefix_gap(shared)
+        except (ModelError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as error:
+            return f"such a row fails: {type(error).__name__}: {error}"
         return None if gap <= PREFIX_TOLERANCE else f"shared and plain rows differ by {gap:.2g} in a log-probability"
 
     def _gradients(self) -> Named:
@@ -191,10 +193,8 @@ class Trainer:
         return self._workers.logprobs(self._runner, passes) if self._workers else self._runner.logprobs(passes)
 
     def _finite_norm(self, passes: Sequence[Pass]) -> float:
-        """Norm of the accumulated gradient; the smallest positive number if it is not 0 but too small to square."""
+        """Norm of the accumulated gradient."""
         norm = optimizers.gradient_norm(self._runner.gradients)
-        if norm == 0.0 and bool(self._runner.flat.any()):
-            return 5e-324
         if norm < float("inf"):
             return norm
         raise self._blame(passes, norm)
@@ -217,23 +217,23 @@ class Trainer:
             "was changed; lower the coefficients or the weights"
         )
 
-    def _apply(self, streams: tuple[Stream, ...], lr: float, clock: _Clock) -> float:
-        """Interventions, clipping, AdamW; returns the norm before clipping."""
+    def _apply(self, streams: tuple[Stream, ...], norm: float, lr: float, clock: _Clock) -> float:
+        """Interventions on the gradient of this norm, clipping, AdamW; returns the norm before clipping."""
         with clock("interventions"):
-            self._intervene(streams)
-        gradients = self._runner.gradients
-        norm = optimizers.gradient_norm(gradients)
+            norm = self._intervene(streams, norm)
         with clock("optimizer"):
-            optimizers.clip(gradients, norm, self.optim.max_grad_norm)
+            optimizers.clip(self._runner.gradients, norm, self.optim.max_grad_norm)
             optimizers.set_learning_rate(self._optimizer, lr)
             self._advance()
         return norm
 
-    def _intervene(self, streams: tuple[Stream, ...]) -> None:
+    def _intervene(self, streams: tuple[Stream, ...], norm: float) -> float:
+        """Let the interventions have the gradient of this norm; returns the norm of what they leave."""
         if not self.chain.having("gradients"):
-            return
+            return norm
         for name, g in self.chain.gradients(self._gradients(), _Backward(self, streams)).items():
             self._runner.gradients[name].copy_(g)
+        return optimizers.gradient_norm(self._runner.gradients)
 
     def _advance(self) -> None:
         """The optimizer's step, or what the update interventions make of it; the old weights if they fail."""
