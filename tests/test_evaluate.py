@@ -47,7 +47,7 @@ def said(text, finish="stop", tokens=None, version=3):
     stop = "<end>" if finish == "stop" else None
     zeros = (0.0,) * n
     return Completion(
-        tokens=(5,) * n, logprobs=zeros, scores=zeros, finish=finish, stop=stop, version=version, text=text
+        tokens=(5,) * n, logprobs=zeros, policy_logprobs=zeros, finish=finish, stop=stop, version=version, text=text
     )
 
 

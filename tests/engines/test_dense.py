@@ -105,7 +105,7 @@ def test_tied_and_untied_heads(engine_of, run):
         ids = torch.tensor([(5, 6, *completion.tokens)])
         with torch.no_grad():
             want = model(ids).logits[0, 1:-1].log_softmax(-1).gather(-1, ids[0, 2:, None])[:, 0]
-        assert torch.allclose(torch.tensor(completion.scores), want, atol=1e-5)
+        assert torch.allclose(torch.tensor(completion.policy_logprobs), want, atol=1e-5)
 
 
 def test_bfloat16_stays_near_float32(engine_of, run):
@@ -116,5 +116,5 @@ def test_bfloat16_stays_near_float32(engine_of, run):
     ids = torch.tensor([(5, 6, *completion.tokens)])
     with torch.no_grad():
         want = model(ids).logits[0, 1:-1].log_softmax(-1).gather(-1, ids[0, 2:, None])[:, 0]
-    gap = (torch.tensor(completion.scores) - want).abs()
+    gap = (torch.tensor(completion.policy_logprobs) - want).abs()
     assert 0 < gap.max() < 0.1

@@ -50,9 +50,9 @@ def test_logprobs_repeat_and_agree_with_what_completions_reported():
 
     completion, (whole, single) = asyncio.run(both())
     assert (whole[0], single) == (0.0, (0.0,))
-    assert whole[len(asked.prompt) :] == completion.scores == completion.logprobs
-    assert all(-3 < x < 0 for x in completion.scores)
-    assert len(set(completion.scores)) == len(completion.scores)
+    assert whole[len(asked.prompt) :] == completion.policy_logprobs == completion.logprobs
+    assert all(-3 < x < 0 for x in completion.policy_logprobs)
+    assert len(set(completion.policy_logprobs)) == len(completion.policy_logprobs)
     assert asyncio.run(both())[0] == completion
 
 
@@ -92,7 +92,9 @@ def test_versions_are_those_at_the_start():
 
 
 def test_a_completion_is_returned_as_it_is():
-    mine = Completion(tokens=(5,), logprobs=(-1.0,), scores=(-2.0,), finish="length", stop=None, version=9, text="x")
+    mine = Completion(
+        tokens=(5,), logprobs=(-1.0,), policy_logprobs=(-2.0,), finish="length", stop=None, version=9, text="x"
+    )
     engine = FakeEngine(lambda r, p: mine, char_tokenizer())
     assert asyncio.run(collect(engine, [request("x")])) == [("x", mine)]
 

@@ -51,9 +51,11 @@ def test_logprobs_are_those_of_the_distribution_drawn_from(kind, engine_of, run)
         ids = torch.tensor(completion.tokens)[:, None]
         knobs = Knobs.of([sampling] * len(ids), logits.device)
         kept = truncate(logits, knobs.top_k_R, knobs.top_p_R)
-        assert completion.scores == pytest.approx(logits.log_softmax(-1).gather(-1, ids)[:, 0].tolist(), abs=1e-5)
+        assert completion.policy_logprobs == pytest.approx(
+            logits.log_softmax(-1).gather(-1, ids)[:, 0].tolist(), abs=1e-5
+        )
         assert completion.logprobs == pytest.approx(kept.log_softmax(-1).gather(-1, ids)[:, 0].tolist(), abs=1e-5)
-        assert all(q >= p for p, q in zip(completion.scores, completion.logprobs, strict=True))
+        assert all(q >= p for p, q in zip(completion.policy_logprobs, completion.logprobs, strict=True))
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "gpt2"])
@@ -92,7 +94,7 @@ def test_other_batches_give_the_same_tokens_and_logprobs(kind, engine_of, run):
                     assert boundary_distance(model, requests[int(i)], completion.tokens, want[i].tokens) < 1e-5
                     continue
                 assert completion.logprobs == pytest.approx(want[i].logprobs, abs=1e-5)
-                assert completion.scores == pytest.approx(want[i].scores, abs=1e-5)
+                assert completion.policy_logprobs == pytest.approx(want[i].policy_logprobs, abs=1e-5)
                 assert (completion.finish, completion.stop, completion.text) == (
                     want[i].finish,
                     want[i].stop,
@@ -199,8 +201,8 @@ def test_loaded_weights_are_those_of_the_trainer(kind, engine_of, run, jittered)
     assert engine.version == 4
     after = run(engine, mixed(8))
     assert {c.version for c in after.values()} == {4}
-    assert {i: (c.tokens, c.scores) for i, c in after.items()} == {
-        i: (c.tokens, c.scores) for i, c in run(fresh, mixed(8)).items()
+    assert {i: (c.tokens, c.policy_logprobs) for i, c in after.items()} == {
+        i: (c.tokens, c.policy_logprobs) for i, c in run(fresh, mixed(8)).items()
     }
     assert after["7"].tokens != before["7"].tokens
 

@@ -62,7 +62,7 @@ def test_every_row_of_a_mixed_batch_is_its_own_merged_model(kind, tmp_path, engi
         with torch.no_grad():
             logp = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         want = logp.gather(-1, ids[0, len(prompt) :, None])[:, 0]
-        assert torch.allclose(torch.tensor(completion.scores), want, atol=1e-5)
+        assert torch.allclose(torch.tensor(completion.policy_logprobs), want, atol=1e-5)
 
 
 def test_unknown_adapters_are_named_with_the_known_ones(tmp_path, engine_of, run):

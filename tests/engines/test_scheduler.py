@@ -68,7 +68,7 @@ def test_few_rows_and_little_memory_change_nothing_but_the_order(kind):
         got = finished(engine, asked(lengths, samples=5)).done
         assert {i: c.tokens for i, c in got.items()} == {i: c.tokens for i, c in want.items()}
         for i, completion in got.items():
-            assert completion.scores == pytest.approx(want[i].scores, abs=1e-5)
+            assert completion.policy_logprobs == pytest.approx(want[i].policy_logprobs, abs=1e-5)
         assert engine.prefilled_tokens == 4 * len(lengths)
 
 

@@ -5,7 +5,7 @@ from trueloop.records import Completion, Group, Probe, Problem, Score, to_rollou
 
 PROBLEM = Problem.create(prompt="1+1=", target="2", task="sums", split="train")
 ANSWER = Completion(
-    tokens=(7, 1), logprobs=(-1.0, -2.0), scores=(-1.0, -2.0), finish="length", stop=None, version=0, text="2"
+    tokens=(7, 1), logprobs=(-1.0, -2.0), policy_logprobs=(-1.0, -2.0), finish="length", stop=None, version=0, text="2"
 )
 SCORE = Score(status="scored", reward=0.5, passed=True, why="equal", parts={"strict": 1.0}, audit={"exploited": 1.0})
 

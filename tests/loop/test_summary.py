@@ -12,7 +12,7 @@ def rollout(k: int, reward: float, *, length: int = 2, finish: str = "stop", aud
     completion = Completion(
         tokens=(5,) * length,
         logprobs=(-1.0,) * length,
-        scores=(-1.0,) * length,
+        policy_logprobs=(-1.0,) * length,
         finish=finish,  # type: ignore[arg-type]
         stop="<eos>" if finish == "stop" else None,
         version=0,

@@ -142,7 +142,7 @@ def group_of(policy: Policy, problem: Problem, *texts: str, rewards: Sequence[fl
         tokens = (*policy.tokenizer.encode(text, add_special_tokens=False), policy.end_ids[0])
         drawn = (-1.0,) * len(tokens)
         completion = Completion(
-            tokens=tokens, logprobs=drawn, scores=drawn, finish="stop", stop="<end>", version=0, text=text
+            tokens=tokens, logprobs=drawn, policy_logprobs=drawn, finish="stop", stop="<end>", version=0, text=text
         )
         reward = rewards[k] if rewards else 0.0
         score = Score(status="scored", reward=reward, passed=reward > 0, why=f"no {k}", audit={"hack": 1.0})

@@ -35,10 +35,12 @@ from trueloop.train.step import Trainer
 PROBLEM = Problem.create(prompt="?", target="a", task="bandit", split="train")
 
 
-def rollout(k: int, reward: float, tokens: Sequence[int] = (5, 6), scores: Sequence[float] | None = None) -> Rollout:
-    drawn = tuple(scores or [-1.0] * len(tokens))
+def rollout(
+    k: int, reward: float, tokens: Sequence[int] = (5, 6), policy_logprobs: Sequence[float] | None = None
+) -> Rollout:
+    drawn = tuple(policy_logprobs or [-1.0] * len(tokens))
     completion = Completion(
-        tokens=tuple(tokens), logprobs=drawn, scores=drawn, finish="length", stop=None, version=0, text=""
+        tokens=tuple(tokens), logprobs=drawn, policy_logprobs=drawn, finish="length", stop=None, version=0, text=""
     )
     score = Score(status="scored", reward=reward, passed=reward > 0, audit={"hack": 1.0 - reward})
     return replace(to_rollout(PROBLEM, k, (3, 4), completion), score=score)
@@ -75,10 +77,10 @@ def test_an_unscored_rollout_is_an_error_and_not_a_zero() -> None:
 
 
 def test_a_sample_holds_its_advantage_on_what_the_policy_wrote_and_the_untruncated_old_policy() -> None:
-    drawn = replace(rollout(0, 1.0), logprobs=(0.0, 0.0, -0.5, -2.0), scores=(0.0, 0.0, -1.5, -2.0))
+    drawn = replace(rollout(0, 1.0), logprobs=(0.0, 0.0, -0.5, -2.0), policy_logprobs=(0.0, 0.0, -1.5, -2.0))
     sample = to_sample(drawn, 2.0)
     assert sample.weights == (0.0, 0.0, 2.0, 2.0)
-    assert sample.logprobs == drawn.scores
+    assert sample.logprobs == drawn.policy_logprobs
     old = (0.0, 0.0, -0.25, -3.0)
     corrected = to_sample(drawn, 2.0, old=old, importance_cap=1.2)
     assert corrected.logprobs == old
@@ -88,7 +90,7 @@ def test_a_sample_holds_its_advantage_on_what_the_policy_wrote_and_the_untruncat
 @pytest.mark.parametrize(("estimator", "value"), [("k1", 1.5), ("k2", 1.125 + 0.0), ("k3", math.exp(-1.5) + 1.5 - 1)])
 def test_the_distance_in_the_reward_is_summed_over_what_the_rollout_wrote(estimator: str, value: float) -> None:
     kl = Kl(coefficient=1.0, estimator=estimator, where="reward")  # type: ignore[arg-type]
-    drawn = rollout(0, 1.0, scores=(-0.5, -2.0))
+    drawn = rollout(0, 1.0, policy_logprobs=(-0.5, -2.0))
     assert distance(kl, drawn, (-9.0, -9.0, -2.0, -2.0)) == approx(value)
 
 

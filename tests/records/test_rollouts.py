@@ -12,7 +12,7 @@ def completion(**changes: object) -> Completion:
     fields = {
         "tokens": (7, 1),
         "logprobs": (-0.5, -0.25),
-        "scores": (-0.75, -0.25),
+        "policy_logprobs": (-0.75, -0.25),
         "finish": "stop",
         "stop": "<eos>",
         "version": 3,
@@ -28,7 +28,7 @@ def test_a_rollout_knows_who_wrote_each_token_the_end_token_included() -> None:
     assert rollout.tokens == (3, 5, 3, 7, 1)
     assert rollout.loss_mask == (False, False, False, True, True)
     assert rollout.logprobs == (0.0, 0.0, 0.0, -0.5, -0.25)
-    assert rollout.scores == (0.0, 0.0, 0.0, -0.75, -0.25)
+    assert rollout.policy_logprobs == (0.0, 0.0, 0.0, -0.75, -0.25)
     assert rollout.completion_length == 2
 
 

@@ -142,7 +142,7 @@ def make_group() -> Callable[..., Group]:
             completion = Completion(
                 tokens=tuple(draw.randrange(100) for _ in range(tokens)),
                 logprobs=logprobs,
-                scores=logprobs if k == 0 else tuple(x - 0.25 for x in logprobs),
+                policy_logprobs=logprobs if k == 0 else tuple(x - 0.25 for x in logprobs),
                 finish="stop",
                 stop="</s>",
                 version=i,

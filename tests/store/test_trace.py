@@ -57,10 +57,10 @@ def test_every_field_of_a_rollout_comes_back(tmp_path, make_group):
         "tokens": list(rollout.tokens),
         "loss_mask": list(rollout.loss_mask),
         "logprobs": list(rollout.logprobs),
-        "scores": list(rollout.scores),
+        "policy_logprobs": list(rollout.policy_logprobs),
     }
-    assert group.rollouts[0].scores == group.rollouts[0].logprobs
-    assert first["scores"] is None, "equal to logprobs"
+    assert group.rollouts[0].policy_logprobs == group.rollouts[0].logprobs
+    assert first["policy_logprobs"] is None, "equal to logprobs"
 
 
 def test_what_was_not_computed_is_null(tmp_path, make_group):

@@ -117,15 +117,17 @@ class FakeEngine:
         if plan.outcome == "fail":
             raise EngineError(f"request {request.id!r}: this fake was told to fail")
         if plan.outcome == "error":
-            return Completion(tokens=(), logprobs=(), scores=(), finish="error", stop=None, version=version, text="")
+            return Completion(
+                tokens=(), logprobs=(), policy_logprobs=(), finish="error", stop=None, version=version, text=""
+            )
         reply = self._reply(request, self._finder.text(request.prompt))
         return reply if isinstance(reply, Completion) else self._completion(request, reply, version)
 
     def _completion(self, request: Request, reply: str, version: int) -> Completion:
         tokens, finish, stop, text = self._cut(request, self._tokenizer.encode(reply, add_special_tokens=False))
-        scores = tuple(invented_logprobs(request.prompt, tokens))
+        drawn = tuple(invented_logprobs(request.prompt, tokens))
         return Completion(
-            tokens=tokens, logprobs=scores, scores=scores, finish=finish, stop=stop, version=version, text=text
+            tokens=tokens, logprobs=drawn, policy_logprobs=drawn, finish=finish, stop=stop, version=version, text=text
         )
 
     def _cut(self, request: Request, drawn: Sequence[int]) -> tuple[tuple[int, ...], Finish, str | None, str]:

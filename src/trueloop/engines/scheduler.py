@@ -52,7 +52,7 @@ class Row:
     version: int = -1
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
+    policy_logprobs: list[float] = field(default_factory=list)
 
     @property
     def need(self) -> int:
@@ -261,7 +261,7 @@ class Scheduler:
                 continue
             row.tokens.append(token)
             row.logprobs.append(logprob)
-            row.scores.append(score)
+            row.policy_logprobs.append(score)
             if not self._ended(row):
                 stays.append(i)
         return stays
@@ -285,7 +285,7 @@ class Scheduler:
         completion = Completion(
             tokens=tuple(row.tokens),
             logprobs=tuple(row.logprobs),
-            scores=tuple(row.scores),
+            policy_logprobs=tuple(row.policy_logprobs),
             finish=finish,
             stop=stop,
             version=row.version,

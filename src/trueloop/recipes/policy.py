@@ -236,8 +236,8 @@ def give_advantages(groups: Sequence[Group], kind: str, bonus: Callable[[Rollout
 def distance(kl: Kl, rollout: Rollout, ref: Sequence[float]) -> float:
     """The estimator of KL(policy || reference) summed over the tokens that the rollout wrote, in nats."""
     written = torch.tensor(rollout.loss_mask)
-    scores, references = (torch.tensor(x, dtype=torch.float64)[written] for x in (rollout.scores, ref))
-    return float(KL[kl.estimator](scores, references).sum())
+    own, references = (torch.tensor(x, dtype=torch.float64)[written] for x in (rollout.policy_logprobs, ref))
+    return float(KL[kl.estimator](own, references).sum())
 
 
 def to_sample(
@@ -245,10 +245,10 @@ def to_sample(
 ) -> Sample:
     """A rollout as a trainable row: its advantage on every token that it wrote.
 
-    The ratio's old policy is the sampler at its temperature without truncation (`Rollout.scores`).  With `old`, the
-    trainer's own log-probabilities of these tokens before the step, it is the trainer instead, and each token's
-    advantage is multiplied by min(exp(old - drawn), importance_cap): truncated importance sampling for all that lies
-    between the two, which is top-k and top-p, another precision or kernel, and staleness.
+    The ratio's old policy is the sampler at its temperature without truncation (`Rollout.policy_logprobs`).  With
+    `old`, the trainer's own log-probabilities of these tokens before the step, it is the trainer instead, and each
+    token's advantage is multiplied by min(exp(old - drawn), importance_cap): truncated importance sampling for all that
+    lies between the two, which is top-k and top-p, another precision or kernel, and staleness.
     """
     weights = [advantage if m else 0.0 for m in rollout.loss_mask]
     if old is not None:
@@ -260,5 +260,5 @@ def to_sample(
         tokens=rollout.tokens,
         loss_mask=rollout.loss_mask,
         weights=tuple(weights),
-        logprobs=rollout.scores if old is None else tuple(old),
+        logprobs=rollout.policy_logprobs if old is None else tuple(old),
     )

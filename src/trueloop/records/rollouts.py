@@ -51,30 +51,30 @@ class Request:
 class Completion:
     """What an engine returned for one request.
 
-    tokens    what was sampled, the end token included where there was one
-    logprobs  per token: log-probability under the distribution it was really drawn from (after temperature and
-              truncation, renormalised); for greedy decoding, under the untruncated distribution at temperature 1
-    scores    per token: log-probability at the same temperature but without truncation, which is what a trainer
-              scores; equal to `logprobs` where nothing was truncated
-    finish    stop (end token or stop string), length (max_tokens), abort, error
-    stop      the stop string or the end token's text that ended it; None unless finish is "stop"
-    version   of the weights: the oldest that any token was drawn from
-    text      decoded tokens without the end token and cut before the stop string
+    tokens           what was sampled, the end token included where there was one
+    logprobs         per token: log-probability under the distribution it was really drawn from (after temperature and
+                     truncation, renormalised); for greedy decoding, under the untruncated one at temperature 1
+    policy_logprobs  per token: log-probability at the same temperature but without truncation, which is what a trainer
+                     computes; equal to `logprobs` where nothing was truncated
+    finish           stop (end token or stop string), length (max_tokens), abort, error
+    stop             the stop string or the end token's text that ended it; None unless finish is "stop"
+    version          of the weights: the oldest that any token was drawn from
+    text             decoded tokens without the end token and cut before the stop string
     """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    scores: tuple[float, ...]
+    policy_logprobs: tuple[float, ...]
     finish: Finish
     stop: str | None
     version: int
     text: str
 
     def __post_init__(self) -> None:
-        if not len(self.tokens) == len(self.logprobs) == len(self.scores):
+        if not len(self.tokens) == len(self.logprobs) == len(self.policy_logprobs):
             raise DataError(
-                "completion: tokens, logprobs and scores must have one length, "
-                f"got {len(self.tokens)}, {len(self.logprobs)}, {len(self.scores)}"
+                "completion: tokens, logprobs and policy_logprobs must have one length, "
+                f"got {len(self.tokens)}, {len(self.logprobs)}, {len(self.policy_logprobs)}"
             )
         if (self.stop is not None) != (self.finish == "stop"):
             raise DataError(f"completion: finish {self.finish!r} does not go with stop {self.stop!r}")
@@ -120,7 +120,7 @@ class Probe:
 class Rollout:
     """A problem's prompt and completion as one token sequence, with who wrote each token.
 
-    `logprobs` and `scores` align with `tokens` and mean what they mean in `Completion`; they are 0.0 where
+    `logprobs` and `policy_logprobs` align with `tokens` and mean what they mean in `Completion`; they are 0.0 where
     `loss_mask` is False, which nothing reads.  `epoch` is the problem's, `index` the sample's number in its group.
     """
 
@@ -129,7 +129,7 @@ class Rollout:
     tokens: tuple[int, ...]
     loss_mask: tuple[bool, ...]
     logprobs: tuple[float, ...]
-    scores: tuple[float, ...]
+    policy_logprobs: tuple[float, ...]
     finish: Finish
     stop: str | None
     version: int
@@ -142,7 +142,7 @@ class Rollout:
 
     def __post_init__(self) -> None:
         require_aligned(f"rollout {self.id!r}", self.tokens, loss_mask=self.loss_mask, logprobs=self.logprobs)
-        require_aligned(f"rollout {self.id!r}", self.tokens, scores=self.scores)
+        require_aligned(f"rollout {self.id!r}", self.tokens, policy_logprobs=self.policy_logprobs)
         require_context(f"rollout {self.id!r}", self.loss_mask)
         for probe in self.probes:
             if not 0 <= probe.start < probe.stop <= len(self.tokens):
@@ -166,7 +166,7 @@ def to_rollout(problem: Problem, k: int, prompt: tuple[int, ...], c: Completion,
         tokens=prompt + c.tokens,
         loss_mask=(False,) * len(prompt) + (True,) * n,
         logprobs=zeros + c.logprobs,
-        scores=zeros + c.scores,
+        policy_logprobs=zeros + c.policy_logprobs,
         finish=c.finish,
         stop=c.stop,
         version=c.version,

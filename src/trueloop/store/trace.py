@@ -6,8 +6,8 @@ One row is one rollout, in the order it was given.  `fate` is used, stale, faile
 several steps train on (max_reads above 1) has rows in each of them, with the advantages it had there; `read` counts
 them from 1 and is 1 in every other row, so that `where read = 1` has every rollout once.  `parts`,
 `audit` and `probes` are JSON text; a probe is [name, start, stop, value].  `tokens`, `loss_mask`, `logprobs` and
-`scores` have one entry per token of the prompt and the completion; log-probabilities are float32, and `scores` is null
-where it equals `logprobs`.
+`policy_logprobs` have one entry per token of the prompt and the completion; log-probabilities are float32, and
+`policy_logprobs` is null where it equals `logprobs`.
 
 Size: about 5.8 bytes per completion token (3.5 of them the log-probabilities, whose low bits do not compress), and 3.5
 more where sampling was truncated.  A run's budget bounds it: from three quarters of it on the token columns are left
@@ -34,7 +34,7 @@ Row = dict[str, Json]
 Kept = Literal["all", "text", "numbers"]
 
 DIRECTORY = "rollouts"
-TOKEN_COLUMNS = ("tokens", "loss_mask", "logprobs", "scores")
+TOKEN_COLUMNS = ("tokens", "loss_mask", "logprobs", "policy_logprobs")
 TEXT_COLUMNS = ("prompt", "text", "answer", "why")
 JSON_COLUMNS = ("parts", "audit", "probes")
 REQUIRED = ("step", "id", "problem_id", "fate")
@@ -70,11 +70,11 @@ SCHEMA = pa.schema(
         ("tokens", pa.list_(pa.int32())),
         ("loss_mask", pa.list_(pa.bool_())),
         ("logprobs", pa.list_(pa.float32())),
-        ("scores", pa.list_(pa.float32())),
+        ("policy_logprobs", pa.list_(pa.float32())),
     ]
 )
 _DICTIONARY = [f.name for f in SCHEMA if pa.types.is_string(f.type) and f.name not in ("id", "text")]
-_ENCODING = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("logprobs", "scores")}
+_ENCODING = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in ("logprobs", "policy_logprobs")}
 
 
 def rows_from_group(
@@ -191,7 +191,7 @@ def _rollout_row(rollout: Rollout) -> Row:
         "tokens": rollout.tokens,
         "loss_mask": rollout.loss_mask,
         "logprobs": rollout.logprobs,
-        "scores": None if rollout.scores == rollout.logprobs else rollout.scores,
+        "policy_logprobs": None if rollout.policy_logprobs == rollout.logprobs else rollout.policy_logprobs,
         "probes": [[p.name, p.start, p.stop, p.value] for p in rollout.probes],
         **(_score_row(rollout.score) if rollout.score else {}),
     }
