@@ -72,8 +72,9 @@ def test_groups_that_nobody_will_use_are_in_the_trace_as_open() -> None:
 
 def test_a_failure_in_the_background_is_not_taken_for_the_end_of_the_data() -> None:
     """The last problem is lost for good while the trainer works, when nobody waits for the sampler."""
-    flow = Flow(problems_per_step=2, samples=Fixed(n=2), max_staleness=1, max_attempts=1, max_lost=0.1)
-    last = PROBLEMS[-1].id
+    flow = Flow(problems_per_step=2, samples=Fixed(n=2), max_staleness=20, max_attempts=1, max_lost=0.1)
+    tickets = make(flow, epochs=1).source
+    last = [ticket.problem.id for ticket in iter(tickets.next, None)][-1]
 
     def plan(request: Request) -> Plan:
         return Plan(seconds=0.02, outcome="fail") if request.id.startswith(last) else Plan()
