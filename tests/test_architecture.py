@@ -21,11 +21,13 @@ LAYERS = [
     ["engines", "train", "checks"],
     ["evaluate", "serve"],
     ["loop", "pipeline"],
-    ["recipes", "report"],
+    ["preflight"],
+    ["recipes", "report", "doctor"],
+    ["faults"],
     ["cli"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
-WITHOUT_TORCH = ["records", "config", "errors", "verify", "store", "chat", "tasks", "report", "cli"]
+WITHOUT_TORCH = ["records", "config", "errors", "verify", "store", "chat", "tasks", "checks", "report", "doctor", "cli"]
 ONE_FILE_EACH = ["vllm", "ray", "datasets", "wandb", "mlflow", "tensorboard"]
 MAY_CATCH_ALL = ["engines", "verify"]
 NOT_OURS = re.compile(rf"{re.escape(str(ROOT))}\b|index-url|\bissues? #?\d|\bTODO\b|\bFIXME\b|\bbreakpoint\(")

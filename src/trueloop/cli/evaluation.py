@@ -126,7 +126,6 @@ def _add_order(commands: Any) -> None:
     parser = commands.add_parser("order", help="a curriculum by pass rate, for the order of a run's tasks")
     parser.add_argument("evaluations", type=Path, nargs="+", metavar="EVAL", help=_EVALUATIONS)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="problem ids, one a line")
-    parser.add_argument("--by", choices=("rate",), default="rate", help="pass rate, the easiest first")
     parser.add_argument("--hardest-first", action="store_true", help="the other way round")
     parser.add_argument("--lowest", type=float, default=0.0, metavar="R", help="leave out pass rates below (0)")
     parser.add_argument("--highest", type=float, default=1.0, metavar="R", help="leave out pass rates above (1)")

@@ -21,14 +21,15 @@ _SET = "change one key: --set optim.lr=1e-5, --set 'loss={kind=\"cispo\", max_ra
 def add(commands: Any) -> None:
     """Register the commands with the subparsers `commands`."""
     run = commands.add_parser("run", help="run a preset or a .toml file")
-    _add_config(run)
+    add_config(run)
     _add_run_options(run)
     run.add_argument("--resume", action="store_true", help="go on where the run directory stopped")
     run.set_defaults(command=_run)
 
     resume = commands.add_parser("resume", help="go on where a run stopped, with the configuration that it has")
     resume.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    _add_overrides(resume, "change one key of loop: --set loop.steps=200")
+    add_overrides(resume, "change one key of loop: --set loop.steps=200")
+    add_allowances(resume)
     resume.set_defaults(command=_resume, seed=None, dry_run=False, resume=True)
 
     demo = commands.add_parser("demo", help="train a small model on arithmetic, on a CPU, from nothing")
@@ -39,9 +40,9 @@ def add(commands: Any) -> None:
     presets.set_defaults(command=_presets)
 
     show = commands.add_parser("show", help="print a whole configuration, as a file that can be run")
-    _add_config(show)
-    _add_overrides(show)
-    _add_seed(show)
+    add_config(show)
+    add_overrides(show)
+    add_seed(show)
     show.set_defaults(command=_show)
 
     keys = commands.add_parser("keys", help="list every key of a recipe: type, default, meaning")
@@ -49,36 +50,53 @@ def add(commands: Any) -> None:
     keys.set_defaults(command=_keys)
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Which configuration."""
     parser.add_argument(
         "config", metavar="CONFIG", help="a preset's name (trueloop presets lists them) or a .toml file"
     )
 
 
-def _add_overrides(parser: argparse.ArgumentParser, example: str = _SET) -> None:
+def add_overrides(parser: argparse.ArgumentParser, example: str = _SET) -> None:
+    """What is changed in it."""
     parser.add_argument("--set", dest="overrides", metavar="KEY=VALUE", action="append", default=[], help=example)
 
 
-def _add_seed(parser: argparse.ArgumentParser) -> None:
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Its seed."""
     parser.add_argument("--seed", type=int, metavar="N", help="the same as --set seed=N")
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    _add_overrides(parser)
+    add_overrides(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run directory (runs/NAME)")
-    _add_seed(parser)
+    add_seed(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    add_allowances(parser)
+
+
+def add_allowances(parser: argparse.ArgumentParser) -> None:
+    """What lets a run begin although a check fails."""
+    parser.add_argument(
+        "--allow", metavar="ID", action="append", default=[], help="begin although this check fails; needs --because"
+    )
+    parser.add_argument(
+        "--because", metavar="TEXT", action="append", default=[], help="why, once for each --allow; the run carries it"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from trueloop.config import run_name
 
-    recipe, resolved = _resolve(arguments)
+    recipe, resolved = resolved_of(arguments)
     if arguments.dry_run:
         print(_heading(resolved), recipe.plan(resolved.config), sep="\n")
         return 0
     out = arguments.out or Path("runs") / run_name(arguments.config)
-    outcome = recipe.run(resolved.config, resolved, out, arguments.resume)
+    from trueloop.cli.checking import open_gate
+
+    gate = open_gate(arguments)
+    outcome = recipe.run(resolved.config, resolved, out, arguments.resume, gate)
     print(outcome.summary)
     if outcome.signal is not None:
         return 128 + int(outcome.signal)
@@ -101,7 +119,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    _, resolved = _resolve(arguments)
+    _, resolved = resolved_of(arguments)
     print(*(f"# {line}" for line in _heading(resolved).splitlines()), resolved.to_toml(), sep="\n", end="")
     return 0
 
@@ -113,7 +131,7 @@ def _keys(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _resolve(arguments: argparse.Namespace) -> tuple[ModuleType, Resolved]:
+def resolved_of(arguments: argparse.Namespace) -> tuple[ModuleType, Resolved]:
     """The recipe and the configuration that the arguments ask for."""
     from trueloop.config import read, resolve
 

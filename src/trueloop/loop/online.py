@@ -98,13 +98,13 @@ class Online:
         entries, self._held = self._held, []
         if not entries:
             return None
-        credited, streams = await asyncio.to_thread(self._credit, [e.group for e in entries])
+        credited, streams = await asyncio.to_thread(self.credit, [e.group for e in entries])
         fill = self._account(entries, credited, streams)
         if self.flow.max_staleness > 0:
             self._refill()
         return fill
 
-    def _credit(self, groups: Sequence[Group]) -> tuple[Sequence[Group], Sequence[Stream]]:
+    def credit(self, groups: Sequence[Group]) -> tuple[Sequence[Group], Sequence[Stream]]:
         """The groups with their advantages, audit and all, and the streams that were made without the audit."""
         credited = self.trainer.chain.credit(self.seams.credit([without_audit(g) for g in groups]))
         without = sum(g.advantages is None for g in credited)
@@ -216,7 +216,7 @@ class Online:
         if outcome.failure and not outcome.filtered:
             self._lose(ticket, group, outcome.failure)
             return []
-        if reason := outcome.filtered or self._filter(group):
+        if reason := outcome.filtered or self.unfit(group):
             self.ledger.filter(self._attempt(ticket), reason)
             self._tally.rows += self._rows(group, f"filtered:{reason}")
             self._tally.filtered.append(group)
@@ -225,7 +225,8 @@ class Online:
         self._tally.filtered_in_a_row = 0
         return [_Entry(ticket=ticket, group=group)]
 
-    def _filter(self, group: Group) -> str | None:
+    def unfit(self, group: Group) -> str | None:
+        """Why a scored group is not used, or None."""
         if any(r.score is not None and r.score.status == "unscorable" for r in group.rollouts):
             return "unscorable"
         limit = self.flow.max_completion_tokens

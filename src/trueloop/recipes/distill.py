@@ -37,6 +37,7 @@ from trueloop.loop.online import Seams
 from trueloop.models import Policy
 from trueloop.models.reference import FrozenCopy
 from trueloop.models.teacher import context_limit, nameable, require_same_tokens, top_k, under
+from trueloop.preflight.gate import Gate
 from trueloop.recipes import estimate, sampling, wiring
 from trueloop.recipes import policy as choices
 from trueloop.recipes.hints import Hint
@@ -141,20 +142,22 @@ def plan(config: Config) -> str:
     return "\n".join([*lines, *needs])
 
 
-def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
-    """Train, or go on with what `out` holds."""
+def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool, gate: Gate | None = None) -> wiring.Outcome:
+    """Check and train, or go on with what `out` holds."""
     other, data = None, {}
     if config.teacher.kind == "model":
         other = Policy.load(config.teacher.path, dtype=getattr(torch, config.teacher.dtype))
         data = {"teacher": other.fingerprint()}
 
-    async def train(config: Config, policy: Policy, store: Run) -> Ending:
-        return await _train(config, policy, store, other)
+    async def train(config: Config, policy: Policy, store: Run, rehearsing: sampling.Rehearsing) -> Ending:
+        return await _train(config, policy, store, rehearsing, other)
 
-    return sampling.run("distill", config, resolved, out, resume, train, data=data)
+    return sampling.run("distill", config, resolved, out, resume, train, gate=gate or Gate(), data=data)
 
 
-async def _train(config: Config, policy: Policy, store: Run, other: Policy | None) -> Ending:
+async def _train(
+    config: Config, policy: Policy, store: Run, rehearsing: sampling.Rehearsing, other: Policy | None
+) -> Ending:
     if other is not None:
         require_same_tokens(other, policy)
     asking = sampling.Asking(config, policy)
@@ -171,6 +174,7 @@ async def _train(config: Config, policy: Policy, store: Run, other: Policy | Non
             trainer,
             store,
             Seams(credit=parts.credit, streams=parts.streams, unfit=parts.unfit),
+            rehearsing=rehearsing,
             title="distill",
             shown=("reward/mean", "distill/divergence", "length/mean"),
             beside=parts.beside(),

@@ -32,6 +32,7 @@ from trueloop.loop.loop import Ending
 from trueloop.loop.online import Seams
 from trueloop.models import Policy
 from trueloop.models.reference import AdapterOff, FrozenCopy, Reference, with_reference
+from trueloop.preflight.gate import Gate
 from trueloop.recipes import estimate, sampling, wiring
 from trueloop.recipes import policy as choices
 from trueloop.records import Group, Rollout, Sample
@@ -96,13 +97,13 @@ def plan(config: Config) -> str:
     return "\n".join([*lines, *estimate.describe(config, stages, frozen=frozen)])
 
 
-def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
-    """Train, or go on with what `out` holds."""
+def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool, gate: Gate | None = None) -> wiring.Outcome:
+    """Check and train, or go on with what `out` holds."""
     check(config)
-    return sampling.run("rlvr", config, resolved, out, resume, _train)
+    return sampling.run("rlvr", config, resolved, out, resume, _train, gate=gate or Gate())
 
 
-async def _train(config: Config, policy: Policy, store: Run) -> Ending:
+async def _train(config: Config, policy: Policy, store: Run, rehearsing: sampling.Rehearsing) -> Ending:
     reference = _reference(config, policy)
     kept = (Kept(reference),) if reference is not None else ()
     asking = sampling.Asking(config, policy)
@@ -113,6 +114,7 @@ async def _train(config: Config, policy: Policy, store: Run) -> Ending:
             trainer,
             store,
             Seams(credit=parts.credit, streams=parts.streams),
+            rehearsing=rehearsing,
             title="rlvr",
             shown=("reward/mean", "parts/strict", "length/mean", "groups/flat"),
             beside=asking.sft_mix(config.sft_mix),

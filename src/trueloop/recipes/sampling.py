@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -21,7 +22,8 @@ from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
 from trueloop.loop.online import Online, Seams
 from trueloop.loop.rollouts import Producer
 from trueloop.models import Policy, Pretrained
-from trueloop.recipes import estimate, sft, wiring
+from trueloop.preflight.gate import Gate
+from trueloop.recipes import before, estimate, sft, wiring
 from trueloop.recipes.hints import Shown
 from trueloop.records import Problem, Prompt, Sample, Score
 from trueloop.store.run import Run
@@ -76,6 +78,19 @@ class Common(wiring.Common):
 C = TypeVar("C", bound=Common)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsing:
+    """What `go` is to do before its loop.
+
+    only     end after the checks
+    learned  False where a warm start will change the policy before it samples in earnest
+    """
+
+    gate: Gate
+    only: bool = False
+    learned: bool = True
+
+
 def check(config: Common) -> None:
     """Refuse what cannot mean anything, all at once, before anything is loaded."""
     check_flow(config.flow)
@@ -112,7 +127,7 @@ def plan(config: Common, title: str) -> tuple[list[str], int]:
         f"staleness: at most {config.flow.max_staleness} steps; weights move every {config.flow.sync_every}",
     ]
     if config.warm_start is not None:
-        lines.insert(1, f"warm start: {sft.headline(_warm_config(config))}")
+        lines.insert(1, f"warm start: {sft.headline(warm_config(config))}")
     return lines, total
 
 
@@ -124,7 +139,7 @@ def stages(
     read, taught  times that each token is read besides, by the policy or a copy of it, and by a teacher of its own size
     mix           demonstrations beside the rollouts
     """
-    warm = sft.stages(_warm_config(config), "warm start") if config.warm_start is not None else []
+    warm = sft.stages(warm_config(config), "warm start") if config.warm_start is not None else []
     first, steps = config.tasks.parts[0].task.build(), config.loop.steps
     rows = mix.rows_per_step * steps if mix is not None else 0
     trained = tokens + int(rows * sft.row_tokens(first.demonstrations(config.tasks.parts[0].split)))
@@ -153,13 +168,15 @@ def run(
     resolved: Resolved[Any],
     out: Path,
     resume: bool,
-    train: Callable[[C, Policy, Run], Coroutine[Any, Any, Ending]],
+    train: Callable[[C, Policy, Run, Rehearsing], Coroutine[Any, Any, Ending]],
     *,
+    gate: Gate,
     data: Mapping[str, str] | None = None,
 ) -> wiring.Outcome:
-    """Warm start if there is one, then `train`; or go on with what `out` holds.
+    """The checks, then a warm start if there is one, then `train`; or go on with what `out` holds.
 
-    `data` has the hashes of what the recipe reads besides its tasks and the policy.
+    `train` ends in `go`, and with `gate.only` it ends there after the checks.  `data` has the hashes of what the recipe
+    reads besides its tasks and the policy.
     """
     check(config)
     tasks, _ = open_mix(config.tasks, seed=config.seed)
@@ -169,37 +186,43 @@ def run(
     reads = [(tasks[part.task.build().name], part.split) for part in config.tasks.parts]
     if config.guard is not None:
         reads.append((first, config.guard.split))
+    if new := not before.has_begun(out):
+        gate.take(before.static(config, tasks, start))
+        gate.require()
     read = wiring.data_of(start, reads) | dict(data or {})
     policy = start if config.warm_start is None else None
-    del start
     with wiring.open_run(recipe, config, resolved, out, resume, read) as store:
+        if new and (config.warm_start is not None or gate.only):
+            learned = config.warm_start is None
+            asyncio.run(train(config, start, store, Rehearsing(gate=gate, only=True, learned=learned)))
+            if gate.only:
+                return wiring.checked(gate)
+        del start
         if policy is None:
-            warm = _warm_start(config, out / "warm_start")
+            warm = _warm_start(config, out / "warm_start", gate)
             if isinstance(warm, wiring.Outcome):
                 store.finish("interrupted", warm.summary)
                 return warm
             policy = wiring.build_policy(Pretrained(path=str(warm), if_adapter="continue"), None, config.seed)
         wiring.keep_base(policy, store)
-        ending = asyncio.run(train(config, policy, store))
+        ending = asyncio.run(train(config, policy, store, Rehearsing(gate=gate)))
         wiring.finish(store, ending)
     found = Run.open(out)
     summary = f"{ending.why}\n{sft.summarize(found)}"
     return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
 
 
-def _warm_config(config: Common) -> sft.Config:
+def warm_config(config: Common) -> sft.Config:
+    """The warm start as a run of its own."""
     assert config.warm_start is not None
     shared = {name: getattr(config, name) for name in wiring.Common.model_fields}
     own = {name: getattr(config.warm_start, name) for name in WarmStart.model_fields}
     return sft.Config(**(shared | own | {"task": config.tasks.parts[0].task, "split": config.tasks.parts[0].split}))
 
 
-def _warm_start(config: Common, out: Path) -> Path | wiring.Outcome:
+def _warm_start(config: Common, out: Path, gate: Gate) -> Path | wiring.Outcome:
     """The model directory that sampling starts from, or how the warm start was interrupted."""
-    warm = _warm_config(config)
-    resolved = Resolved(recipe="sft", config=warm, presets=(), difference={}, raw=configuration.plain(warm))
-    begun = (out / "run.json").is_file()
-    ending, found = sft.train(warm, resolved, out, begun, title="warm start")
+    ending, found = sft.train_alone(warm_config(config), out, title="warm start", gate=gate.inner())
     if ending.outcome == "interrupted":
         return wiring.Outcome(ok=True, summary=ending.why, signal=ending.signal)
     model = sft.best_model(found)
@@ -221,15 +244,18 @@ class Asking:
         """The task that the guard evaluates and whose demonstrations are mixed in."""
         return next(iter(self.tasks.values()))
 
-    def producer(self, engine: LocalEngine) -> Producer:
-        """How a problem becomes scored rollouts.  A prompt that the engine could never serve is filtered, not asked."""
+    def producer(self, engine: LocalEngine, pool: VerifierPool | None = None) -> Producer:
+        """How a problem becomes scored rollouts.  A prompt that the engine could never serve is filtered, not asked.
+
+        `pool` grades instead of the run's own.
+        """
         longest = engine.longest_prompt(max(task.max_tokens for task in self.tasks.values()))
         limit = self.config.flow.max_prompt_tokens
         return Producer(
             engine=engine,
             encode=self._encode,
             decode=wiring.tokenizer_of(self.policy).decode,
-            grade=self._score,
+            grade=partial(self._score, pool or self.pool),
             samples=self.config.flow.samples,
             sampling=lambda problem: self.config.draw.sampling(self.tasks[problem.task]),
             seed=self.config.seed,
@@ -257,8 +283,8 @@ class Asking:
         template = self.tasks[problem.task].template
         return encode_prompt(wiring.tokenizer_of(self.policy), self.prompt(problem, step), template)
 
-    async def _score(self, problem: Problem, text: str, step: int) -> Score:
-        return await self.pool.score(problem, text, leniency=self.config.leniency.value(step - 1))
+    async def _score(self, pool: VerifierPool, problem: Problem, text: str, step: int) -> Score:
+        return await pool.score(problem, text, leniency=self.config.leniency.value(step - 1))
 
 
 async def go(
@@ -267,11 +293,13 @@ async def go(
     store: Run,
     seams: Seams,
     *,
+    rehearsing: Rehearsing,
     title: str,
     shown: Sequence[str],
     beside: Feed | None = None,
 ) -> Ending:
-    """The loop: sample what `asking` asks, train on what `seams` make of it, with the feed `beside` it if given."""
+    """The checks, then the loop: sample what `asking` asks, train on what `seams` make of it, with the feed `beside` it
+    if given."""
     config, policy = asking.config, asking.policy
     engine = wiring.open_engine(config.engine, policy)
     online = Online(
@@ -294,7 +322,12 @@ async def go(
         shown=shown,
     )
     try:
-        loop.resume()
+        if loop.resume() == 0 and not store.checkpoints.all():
+            await sampler.sync(trainer.version)
+            await before.rehearse(asking, engine, online, rehearsing)
+            if rehearsing.only:
+                return Ending(step=0, outcome="stopped", why="checked")
+            rehearsing.gate.write(store)
         return await loop.go()
     finally:
         asking.pool.close()

@@ -14,14 +14,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from trueloop.config import Resolved
+from trueloop.config import Resolved, plain
 from trueloop.engines.local import LocalEngine
 from trueloop.evaluate import tables
 from trueloop.formulas.reduce import token_mean
 from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Ending, Loop
 from trueloop.models import Policy
-from trueloop.recipes import estimate, wiring
+from trueloop.preflight.gate import Gate
+from trueloop.recipes import before, estimate, wiring
 from trueloop.recipes.hints import Shown
 from trueloop.recipes.losses import Supervised
 from trueloop.records import Sample, content_hash
@@ -93,30 +94,44 @@ def _seen(config: Config, rows: int) -> int:
     return seen if config.epochs is None else min(seen, config.epochs * rows)
 
 
-def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool) -> wiring.Outcome:
-    """Train, or go on with what `out` holds."""
-    ending, found = train(config, resolved, out, resume, title="sft")
+def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool, gate: Gate | None = None) -> wiring.Outcome:
+    """Check and train, or go on with what `out` holds."""
+    gate = gate or Gate()
+    ending, found = train(config, resolved, out, resume, title="sft", gate=gate)
+    if gate.only:
+        return wiring.checked(gate)
     summary = f"{ending.why}\n{summarize(found)}"
     return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
 
 
-def train(config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str) -> tuple[Ending, Run]:
+def train(
+    config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str, gate: Gate
+) -> tuple[Ending, Run]:
     """As `run`, for recipes that begin with it; the run is closed and may be read."""
     task = config.task.build()
     wiring.require_problems(config.guard, task)
     policy = wiring.build_policy(config.model, config.adapter, config.seed)
     reads = [(task, config.split), *([(task, config.guard.split)] if config.guard is not None else [])]
+    if not before.has_begun(out):
+        gate.take(before.static_supervised(config, task, policy))
+        gate.require()
     data = wiring.data_of(policy, reads)
     if config.rows is not None:
         data["sft rows"] = content_hash(config.rows.read_text(encoding="utf-8"))
     with wiring.open_run("sft", config, resolved, out, resume, data) as store:
         wiring.keep_base(policy, store)
-        ending = asyncio.run(_train(config, task, policy, store, title))
+        ending = asyncio.run(_train(config, task, policy, store, title, gate))
         wiring.finish(store, ending)
     return ending, Run.open(out)
 
 
-async def _train(config: Config, task: Task, policy: Policy, store: Run, title: str) -> Ending:
+def train_alone(config: Config, out: Path, *, title: str, gate: Gate) -> tuple[Ending, Run]:
+    """As `train`, for a configuration that another one implies; it goes on if `out` holds a run."""
+    resolved = Resolved(recipe="sft", config=config, presets=(), difference={}, raw=plain(config))
+    return train(config, resolved, out, (out / "run.json").is_file(), title=title, gate=gate)
+
+
+async def _train(config: Config, task: Task, policy: Policy, store: Run, title: str, gate: Gate) -> Ending:
     rows = demonstrations(config, task)
     if config.hint is not None:
         rows = config.hint.among(rows)
@@ -128,20 +143,23 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
         await engine.load_weights(policy.engine_weights(), trainer.version)
         return engine
 
+    feed = Offline(samples, per_step=config.rows_per_step, seed=config.seed, streams=streams, epochs=config.epochs)
     with wiring.open_trainer(config, policy) as trainer:
         loop = Loop(
             config.loop,
             run=store,
             trainer=trainer,
-            feed=Offline(
-                samples, per_step=config.rows_per_step, seed=config.seed, streams=streams, epochs=config.epochs
-            ),
+            feed=feed,
             title=title,
             guard=wiring.open_guard(config.guard, synced, task, policy, config.seed),
             shown=("loss", "grad_norm"),
         )
         try:
-            loop.resume()
+            if loop.resume() == 0 and not store.checkpoints.all():
+                await before.rehearse_supervised(config, task, trainer, feed, gate)
+                if gate.only:
+                    return Ending(step=0, outcome="stopped", why="checked")
+                gate.write(store)
             return await loop.go()
         finally:
             if engine is not None:

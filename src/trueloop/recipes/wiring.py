@@ -22,6 +22,7 @@ from trueloop.evaluate import evaluate
 from trueloop.loop.loop import Ending, LoopConfig
 from trueloop.loop.stops import Guard, GuardConfig
 from trueloop.models import Fresh, LoRA, Policy, Pretrained, SavedAdapter, load_policy
+from trueloop.preflight.gate import Gate, refusal
 from trueloop.records import Json, Sample, Sampling
 from trueloop.store.artefacts import atomic_dir, damage
 from trueloop.store.run import Retention, Run
@@ -249,6 +250,12 @@ def _supervised(task: Task, demonstration: Demonstration, policy: Policy) -> Sam
         loss_mask=(False,) * len(prompt) + (True,) * len(answer),
         weights=(0.0,) * len(prompt) + (1.0,) * len(answer),
     )
+
+
+def checked(gate: Gate) -> Outcome:
+    """How a run ended that was to be checked only."""
+    refusals = gate.refusals()
+    return Outcome(ok=not refusals, summary=refusal(refusals) if refusals else "")
 
 
 def finish(run: Run, ending: Ending) -> None:

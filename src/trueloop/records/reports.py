@@ -61,7 +61,10 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """A check's answer to its question.  `unknown` is never shown as pass; `advice` names the key or the command."""
+    """A check's answer to its question.  `unknown` is never shown as pass; `advice` names the key or the command.
+
+    allowed  why a fail does not stop the run, in the words of whoever allowed it; empty where nobody did
+    """
 
     id: str
     status: Literal["pass", "warn", "fail", "unknown"]
@@ -69,6 +72,12 @@ class CheckResult:
     limit: Json = None
     evidence: str = ""
     advice: str = ""
+    allowed: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it stops the run."""
+        return self.status == "fail" and not self.allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,96 @@
+"""Commands that check: check, checks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trueloop.cli.runs import add_allowances, add_config, add_overrides, add_seed, resolved_of
+from trueloop.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trueloop.preflight.gate import Gate
+    from trueloop.records import CheckResult
+
+MARKS = {"pass": "pass", "warn": "WARN", "fail": "FAIL", "unknown": "?"}
+
+
+def add(commands: Any) -> None:
+    """Register the commands with the subparsers `commands`."""
+    check = commands.add_parser("check", help="check a run before it begins; exit 1 if it could not mean anything")
+    add_config(check)
+    add_overrides(check)
+    add_seed(check)
+    add_allowances(check)
+    check.add_argument("--json", action="store_true", help="print the results as JSON")
+    check.set_defaults(command=_check)
+
+    checks = commands.add_parser("checks", help="list every check with its question and limit")
+    checks.set_defaults(command=_checks)
+
+
+def open_gate(arguments: argparse.Namespace) -> Gate:
+    """The gate of a run: it says what is not right, and lets through what was allowed."""
+    from trueloop.preflight.gate import Gate
+
+    return Gate(allow=allowances(arguments), show=_show_trouble)
+
+
+def allowances(arguments: argparse.Namespace) -> dict[str, str]:
+    """Check id -> why it is allowed, of --allow and --because."""
+    ids, reasons = arguments.allow, arguments.because
+    if len(ids) != len(reasons):
+        raise ConfigError(
+            f"{len(ids)} --allow and {len(reasons)} --because; give one --because TEXT with each --allow ID"
+        )
+    return dict(zip(ids, reasons, strict=True))
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from trueloop.preflight.gate import Gate
+
+    recipe, resolved = resolved_of(arguments)
+    show = (lambda result: None) if arguments.json else _show
+    gate = Gate(allow=allowances(arguments), only=True, show=show)
+    with tempfile.TemporaryDirectory() as folder:
+        recipe.run(resolved.config, resolved, Path(folder) / "run", False, gate)
+    if arguments.json:
+        print(json.dumps([asdict(r) for r in gate.results], ensure_ascii=False, indent=1))
+    else:
+        print(_summary(gate.results))
+    return 1 if gate.refusals() else 0
+
+
+def _checks(arguments: argparse.Namespace) -> int:
+    from trueloop.checks.catalogue import CATALOGUE
+
+    for check in CATALOGUE.values():
+        print(f"{check.id} ({check.when})\n  {check.question}\n  limit: {check.limit}")
+    return 0
+
+
+def _show(result: CheckResult) -> None:
+    """One result as it comes: what was found, and what to do where that is needed."""
+    allowed = f" (allowed: {result.allowed})" if result.allowed else ""
+    print(f"{MARKS[result.status]:<5} {result.id:<36} {result.evidence}{allowed}", flush=True)
+    if result.advice and result.status != "pass":
+        print(f"{'':<42} -> {result.advice}", flush=True)
+
+
+def _show_trouble(result: CheckResult) -> None:
+    """One result of a run that is about to begin, if it is not healthy."""
+    if result.status in ("warn", "fail"):
+        text = f"{MARKS[result.status]} {result.id}: {result.evidence}"
+        print(f"{text} (allowed: {result.allowed})" if result.allowed else text, file=sys.stderr, flush=True)
+
+
+def _summary(results: list[CheckResult]) -> str:
+    counts = {status: sum(r.status == status for r in results) for status in MARKS}
+    allowed = sum(bool(r.allowed) for r in results)
+    words = [f"{n} {status}" for status, n in counts.items() if n]
+    return f"{len(results)} results: {', '.join(words)}" + (f" ({allowed} fails allowed)" if allowed else "")

@@ -1,0 +1,79 @@
+"""The healthy runs that faults are planted into: small and quick, of embedded worlds, with a policy that has signal."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from trueloop.config import Source, read, resolve
+from trueloop.errors import ConfigError
+from trueloop.faults.base import Bed
+from trueloop.preflight.gate import Gate
+from trueloop.recipes import distill, rlvr, sampling, sft
+from trueloop.store.artefacts import atomic_dir
+
+SMALL = (
+    "flow.problems_per_step=8",
+    "flow.samples={kind='fixed', n=8}",
+    "guard.problems=20",
+    "loop.checkpoint_every=5",
+)
+WARM = ("warm_start.guard={every=10, metric='lenient', problems=100, stop={kind='target', value=0.45}}",)
+
+
+def warm_model(folder: Path) -> Path:
+    """The policy of the arithmetic world after its warm start: right in about half of its answers, in several formats.
+
+    Made once and kept in `folder`.  A minute on one core.
+    """
+    model = folder / "arithmetic"
+    if not model.exists():
+        resolved = resolve(rlvr.Config, read("arithmetic"), WARM)
+        assert resolved.config.warm_start is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            config = sampling.warm_config(resolved.config)
+            _, run = sft.train_alone(config, Path(work) / "run", title="warm start", gate=Gate())
+            best = sft.best_model(run)
+            assert best is not None
+            with atomic_dir(model, what="the warm-started policy") as partial:
+                for file in best.iterdir():
+                    (partial / file.name).write_bytes(file.read_bytes())
+    return model
+
+
+def beds(model: Path) -> Mapping[str, Bed]:
+    """The beds by name, for the warm-started policy of `warm_model`."""
+    made = [make(model) for make in BEDS]
+    return {bed.name: bed for bed in made}
+
+
+def _rlvr(model: Path) -> Bed:
+    return Bed(name="rlvr", recipe=rlvr, source=_without_warm_start("arithmetic", model), overrides=SMALL)
+
+
+def _lora(model: Path) -> Bed:
+    adapter = "adapter={kind='lora', rank=4, alpha=8}"
+    return Bed(name="lora", recipe=rlvr, source=_without_warm_start("arithmetic", model), overrides=(*SMALL, adapter))
+
+
+def _sft(model: Path) -> Bed:
+    return Bed(name="sft", recipe=sft, source=read("sft/arithmetic"), overrides=("guard.problems=20",))
+
+
+def _distill(model: Path) -> Bed:
+    return Bed(name="distill", recipe=distill, source=_without_warm_start("distill/arithmetic", model), overrides=SMALL)
+
+
+BEDS: tuple[Callable[[Path], Bed], ...] = (_rlvr, _lora, _sft, _distill)
+
+
+def _without_warm_start(preset: str, model: Path) -> Source:
+    """A preset that starts from a trained policy instead of training one first."""
+    source = read(preset)
+    if source.recipe is None:
+        raise ConfigError(f"{preset}: no recipe")
+    start = {"model": {"kind": "pretrained", "path": str(model)}}
+    layers = tuple({k: v for k, v in layer.items() if k not in ("warm_start", "model")} for layer in source.layers)
+    return Source(recipe=source.recipe, presets=("bed.toml", *source.presets), layers=(start, *layers))

@@ -1,0 +1,78 @@
+"""The gate before a run: collects what the checks said, and lets the run through or refuses it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from trueloop.checks.catalogue import CATALOGUE
+from trueloop.errors import CheckFailed, ConfigError
+from trueloop.records import CheckResult
+from trueloop.store.run import Run
+
+Show = Callable[[CheckResult], None]
+
+
+class Gate:
+    """What a recipe's preflight reports to.
+
+    allow  check id -> why a fail of it does not stop the run; recorded in the run's results
+    only   the run ends after its checks: nothing is trained
+    show   is called with each result as it comes
+
+    Raises `ConfigError` for an id that no check has, and for one without a reason.
+    """
+
+    def __init__(
+        self, *, allow: Mapping[str, str] | None = None, only: bool = False, show: Show = lambda result: None
+    ) -> None:
+        self.allow, self.only, self.show = dict(allow or {}), only, show
+        self.results: list[CheckResult] = []
+        self._written = 0
+        for id, because in self.allow.items():
+            _require_known(id)
+            if not because.strip():
+                raise ConfigError(f"--allow {id}: no reason given; say why with --because")
+
+    def take(self, results: Iterable[CheckResult]) -> None:
+        """Ask the checks of an iterator, one by one, and keep what they say."""
+        for result in results:
+            because = self.allow.get(result.id, "") if result.status == "fail" else ""
+            self.results.append(replace(result, allowed=because))
+            self.show(self.results[-1])
+
+    def refusals(self) -> list[CheckResult]:
+        """The results that stop the run."""
+        return [r for r in self.results if r.refuses]
+
+    def require(self) -> None:
+        """Raise `CheckFailed` if the run must not go on; never where there are only checks."""
+        if (refusals := self.refusals()) and not self.only:
+            raise CheckFailed(refusal(refusals))
+
+    def write(self, run: Run) -> None:
+        """Put what was not yet written into the run, as of step 0, before its first step."""
+        for result in self.results[self._written :]:
+            run.add_check(result, 0)
+        self._written = len(self.results)
+
+    def inner(self) -> Gate:
+        """The gate of a run within the run, such as its warm start: the same rules, its own results."""
+        return Gate(allow=self.allow, only=self.only, show=self.show)
+
+
+def refusal(failed: Iterable[CheckResult]) -> str:
+    """Why a run is refused: each check with its evidence, the next step, and how to go on all the same."""
+    failed = list(failed)
+    lines = [f"{len(failed)} {'check says' if len(failed) == 1 else 'checks say'} that this run cannot mean anything"]
+    for result in failed:
+        lines += [f"  {result.id}: {result.evidence}", f"    {result.advice}"]
+    lines.append(f"to go on all the same: --allow {failed[0].id} --because TEXT, which the run will carry")
+    return "\n".join(lines)
+
+
+def _require_known(id: str) -> None:
+    if id not in CATALOGUE:
+        near = difflib.get_close_matches(id, CATALOGUE, n=1, cutoff=0.0)
+        raise ConfigError(f"--allow {id}: no check has this id; did you mean {near[0]}?  trueloop checks lists them")

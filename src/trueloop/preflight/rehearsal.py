@@ -1,0 +1,52 @@
+"""The first batch of a run, tried before the run: the very objects that it will use, and what they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trueloop.engines.base import Engine
+from trueloop.loop.rollouts import Outcome
+from trueloop.models import Policy
+from trueloop.records import Group, Rollout, Sampling
+from trueloop.tasks.base import Task
+from trueloop.train.batch import Stream
+from trueloop.train.step import Trainer
+
+COMPLETIONS = 128
+"""Most completions of a rehearsal; at least `PROBLEMS` problems are asked all the same."""
+
+PROBLEMS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What is measured.  The trainer is as it was before the first step, and the engine holds the policy's weights.
+
+    tasks     the run's, by name
+    outcomes  what became of each problem asked: scored rollouts, or why there are none; empty where nothing is sampled
+    credited  the groups that a step would use, with their advantages, audit and all
+    streams   what the trainer would be given for that step
+    sampling  how the completions were drawn, stops and limit of the first task
+    learned   False where a warm start is to come first: what these completions are worth says nothing yet
+    """
+
+    policy: Policy
+    trainer: Trainer
+    engine: Engine
+    tasks: Mapping[str, Task]
+    outcomes: Sequence[Outcome]
+    credited: Sequence[Group]
+    streams: Sequence[Stream]
+    sampling: Sampling
+    learned: bool = True
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        """Every rollout that was sampled, those of filtered groups too."""
+        return [r for o in self.outcomes for r in o.group.rollouts]
+
+
+def problems_asked(problems_per_step: int, samples: int) -> int:
+    """How many problems a rehearsal asks, so that it stays small and still has several."""
+    return min(problems_per_step, max(PROBLEMS, COMPLETIONS // samples))

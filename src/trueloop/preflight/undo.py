@@ -1,0 +1,24 @@
+"""A step that is taken back: the preflight tries the real trainer and leaves it bit by bit as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from trueloop.train.step import Trainer
+
+
+@contextmanager
+def undone(trainer: Trainer) -> Iterator[None]:
+    """Whatever happens to weights, moments, counters and interventions inside is undone at the end."""
+    state = trainer.state_dict()
+    before = {name: p.detach().clone() for name, p in trainer.trainable.items()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, p in trainer.trainable.items():
+                p.copy_(before[name])
+        trainer.load_state_dict(state)
