@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trueloop.engines.base import Engine
@@ -18,6 +18,9 @@ COMPLETIONS = 128
 
 PROBLEMS = 8
 
+Credit = Callable[[Sequence[Group]], tuple[Sequence[Group], Sequence[Stream]]]
+"""(scored groups) -> the groups with their advantages, and the streams of a step on them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
@@ -27,6 +30,7 @@ class Rehearsal:
     outcomes  what became of each problem asked: scored rollouts, or why there are none; empty where nothing is sampled
     credited  the groups that a step would use, with their advantages, audit and all
     streams   what the trainer would be given for that step
+    credit    the run's own way from scored groups to both, for groups whose rewards were changed
     sampling  how the completions were drawn, stops and limit of the first task
     learned   False where a warm start is to come first: what these completions are worth says nothing yet
     """
@@ -38,6 +42,7 @@ class Rehearsal:
     outcomes: Sequence[Outcome]
     credited: Sequence[Group]
     streams: Sequence[Stream]
+    credit: Credit
     sampling: Sampling
     learned: bool = True
 

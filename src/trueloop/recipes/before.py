@@ -70,6 +70,7 @@ async def _rehearsal(
         outcomes=outcomes,
         credited=credited,
         streams=streams,
+        credit=online.credit,
         sampling=asking.config.draw.sampling(asking.first),
         learned=learned,
     )
