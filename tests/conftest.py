@@ -1,5 +1,6 @@
 """One torch thread in every test: two threads collapse as soon as anything else runs on the machine."""
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +23,19 @@ def steady_code(monkeypatch: pytest.MonkeyPatch) -> None:
     code = Code(name="project", root="/p", commit="c0ffee", branch="main", dirty=False, patch=b"")
     steady = Provenance(code=(code,), packages={"a": "1"}, python="3", platform="x", machine={}, argv=())
     monkeypatch.setattr(run_module, "capture", lambda: steady)
+
+
+@pytest.fixture(scope="session")
+def warm_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that does some sums right: trained once for all test processes, which wait for the first of them."""
+    from trueloop.faults.beds import warm_model
+
+    shared = (
+        tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.getbasetemp()
+    )
+    with (shared / "warm.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return warm_model(shared / "warm")
 
 
 @pytest.fixture

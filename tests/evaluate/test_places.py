@@ -8,7 +8,7 @@ from trueloop.evaluate import places
 from trueloop.evaluate.answerers import Question
 from trueloop.evaluate.places import Place, Serving, find, opened
 from trueloop.models import LoRA, Policy
-from trueloop.records import Sampling
+from trueloop.records import CheckResult, Sampling
 from trueloop.store.run import Run
 from trueloop.tasks.worlds import tiny_model
 
@@ -38,6 +38,16 @@ def test_a_run_has_checkpoints_by_step_and_by_score(tmp_path):
         assert find(str(run.path)).path == str(run.checkpoints.all()[-1].path / "model")
         with pytest.raises(StoreError, match="no checkpoint '5'; it has steps 4, 6"):
             find(str(run.path), "5")
+
+
+def test_what_a_run_was_allowed_to_fail_is_carried_by_its_models(tmp_path):
+    with Run.create(tmp_path / "run", recipe="fake", config={}, difference={}, seed=0, data={}) as run:
+        run.checkpoints.save(2, lambda place: (place / "model").mkdir())
+        assert places.allowances(find(str(run.path)).path) == {}
+        run.add_check(CheckResult(id="data.overlap", status="fail", allowed="a rehearsal"), 0)
+        run.add_check(CheckResult(id="data.ids", status="fail"), 0)
+    assert places.allowances(find(str(tmp_path / "run")).path) == {"data.overlap": "a rehearsal"}
+    assert places.allowances("Qwen/Qwen3-0.6B") == {}
 
 
 def answered(place):

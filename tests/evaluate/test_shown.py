@@ -52,6 +52,15 @@ def test_what_was_not_scored_is_said():
     assert shown_headline(evaluated(lambda prompt, k: said("", "error"))) == "nothing scored"
 
 
+def test_tables_carry_the_checks_that_were_allowed_to_fail():
+    fine, allowed = (evaluated(answer_with(lambda i, k: True)) for _ in range(2))
+    allowed = dataclasses.replace(allowed, model={"checks_allowed": {"data.overlap": "a rehearsal"}})
+    words = "TRAINED ALTHOUGH the check data.overlap failed; allowed: a rehearsal"
+    assert words in shown_evaluation(allowed) and "TRAINED" not in shown_evaluation(fine)
+    assert f"b: {words}" in shown_comparison(compare([fine, allowed], ["a", "b"]))
+    assert "TRAINED" not in shown_comparison(compare([fine, fine], ["a", "b"]))
+
+
 def test_a_comparison_shows_what_it_corrected_for_and_what_was_allowed():
     a, b, c = (evaluated(answer_with(lambda i, k, n=n: i < n)) for n in (3, 6, 10))
     text = shown_comparison(compare([a, b], ["a", "b"]))

@@ -1,4 +1,4 @@
-"""Commands that check: check, checks."""
+"""Commands that check: check, checks, faults."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ def add(commands: Any) -> None:
     add_seed(check)
     add_allowances(check)
     check.add_argument("--json", action="store_true", help="print the results as JSON")
+    check.add_argument(
+        "--plant",
+        metavar="FAULT",
+        nargs="*",
+        help="plant faults (all that fit, or those named by id or mechanism) and show what catches them",
+    )
     check.set_defaults(command=_check)
+
+    faults = commands.add_parser("faults", help="list the faults that can be planted, and what catches each")
+    faults.set_defaults(command=_faults)
 
     checks = commands.add_parser("checks", help="list every check with its question and limit")
     checks.set_defaults(command=_checks)
@@ -38,7 +47,7 @@ def open_gate(arguments: argparse.Namespace) -> Gate:
     """The gate of a run: it says what is not right, and lets through what was allowed."""
     from trueloop.preflight.gate import Gate
 
-    return Gate(allow=allowances(arguments), show=_show_trouble)
+    return Gate(allow=allowances(arguments), show=_show_trouble, say=_say)
 
 
 def allowances(arguments: argparse.Namespace) -> dict[str, str]:
@@ -52,9 +61,13 @@ def allowances(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from trueloop.preflight.gate import Gate
+    from trueloop.preflight.gate import Gate, counted
 
     recipe, resolved = resolved_of(arguments)
+    if arguments.plant is not None:
+        from trueloop.cli.planting import plant
+
+        return plant(arguments, recipe, resolved)
     show = (lambda result: None) if arguments.json else _show
     gate = Gate(allow=allowances(arguments), only=True, show=show)
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +75,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(r) for r in gate.results], ensure_ascii=False, indent=1))
     else:
-        print(_summary(gate.results))
+        print(counted(gate.results))
     return 1 if gate.refusals() else 0
 
 
@@ -72,6 +85,18 @@ def _checks(arguments: argparse.Namespace) -> int:
     for check in CATALOGUE.values():
         print(f"{check.id} ({check.when})\n  {check.question}\n  limit: {check.limit}")
     return 0
+
+
+def _faults(arguments: argparse.Namespace) -> int:
+    from trueloop.faults.catalogue import FAULTS
+
+    for fault in FAULTS.values():
+        print(f"{fault.id} ({fault.mechanism}; run: {fault.bed})\n  {fault.what}\n  {', '.join(fault.caught_by)}")
+    return 0
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
 
 
 def _show(result: CheckResult) -> None:
@@ -87,10 +112,3 @@ def _show_trouble(result: CheckResult) -> None:
     if result.status in ("warn", "fail"):
         text = f"{MARKS[result.status]} {result.id}: {result.evidence}"
         print(f"{text} (allowed: {result.allowed})" if result.allowed else text, file=sys.stderr, flush=True)
-
-
-def _summary(results: list[CheckResult]) -> str:
-    counts = {status: sum(r.status == status for r in results) for status in MARKS}
-    allowed = sum(bool(r.allowed) for r in results)
-    words = [f"{n} {status}" for status, n in counts.items() if n]
-    return f"{len(results)} results: {', '.join(words)}" + (f" ({allowed} fails allowed)" if allowed else "")

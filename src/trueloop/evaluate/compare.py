@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -43,12 +43,14 @@ class Comparison:
     """Candidates against one baseline in one figure.
 
     allowed   condition -> its values, of those that differ by permission
+    carried   name -> the checks that the run behind it was allowed to fail, with the reasons; only those that have any
     """
 
     figure: str
     baseline: str
     candidates: tuple[Compared, ...]
     allowed: Mapping[str, tuple[Json, ...]]
+    carried: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def compare(
@@ -90,6 +92,11 @@ def compare(
             for name, other, difference in zip(names[1:], others, differences, strict=True)
         ),
         allowed=allowed,
+        carried={
+            name: checks
+            for name, e in zip(names, evaluations, strict=True)
+            if (checks := e.model.get("checks_allowed"))
+        },
     )
 
 

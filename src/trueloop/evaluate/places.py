@@ -63,6 +63,13 @@ def find(name: str, which: str = "latest") -> Place:
     return Place.of(chosen)
 
 
+def allowances(path: str) -> dict[str, str]:
+    """Check id -> why it was allowed to fail, of the run that a model directory lies in; empty outside of any run."""
+    place = Path(path).resolve()
+    run = next((p for p in (place, *place.parents[:4]) if (p / "run.json").is_file()), None)
+    return Run.open(run).allowances() if run is not None else {}
+
+
 @asynccontextmanager
 async def opened(place: Place, serving: Serving) -> AsyncIterator[Answerer]:
     """The model in an engine of this process, on a GPU where there is one; its weights' fingerprint is recorded."""
@@ -76,6 +83,8 @@ async def opened(place: Place, serving: Serving) -> AsyncIterator[Answerer]:
         "weights": policy.fingerprint(),
         "dtype": serving.dtype,
     }
+    if carried := allowances(place.path):
+        model = {**model, "checks_allowed": carried}
     if torch.cuda.is_available():
         policy.base_model.to("cuda")  # type: ignore[arg-type]
     engine = LocalEngine(

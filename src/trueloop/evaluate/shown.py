@@ -92,6 +92,7 @@ def shown_evaluation(found: Evaluation) -> str:
         *_endings(found),
         f"grader {found.grader}, data {found.data_hash}, template {found.template_hash or 'of the server'}, "
         f"seed {found.seed}",
+        *_carried(found.model.get("checks_allowed", {})),
     ]
     return "\n".join(lines)
 
@@ -114,9 +115,16 @@ def shown_comparison(found: Comparison) -> str:
             f"adjusted p and the intervals hold for the best of the {len(found.candidates)} (max-T over problems); "
             "the plain p holds for one that was chosen before looking"
         )
+    for name, checks in found.carried.items():
+        lines += [f"{name}: {line}" for line in _carried(checks)]
     for key, values in found.allowed.items():
         lines.append(f"NOT ALIKE, by permission: {key} = {', '.join(map(repr, values))}")
     return "\n".join(lines)
+
+
+def _carried(checks: Mapping[str, str]) -> list[str]:
+    """What the model's run was allowed to pass over."""
+    return [f"TRAINED ALTHOUGH the check {id} failed; allowed: {because}" for id, because in checks.items()]
 
 
 def _candidate(found: Compared, *, corrected: bool) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from trueloop.checks.catalogue import CATALOGUE
@@ -12,6 +13,7 @@ from trueloop.records import CheckResult
 from trueloop.store.run import Run
 
 Show = Callable[[CheckResult], None]
+Say = Callable[[str], None]
 
 
 class Gate:
@@ -20,14 +22,20 @@ class Gate:
     allow  check id -> why a fail of it does not stop the run; recorded in the run's results
     only   the run ends after its checks: nothing is trained
     show   is called with each result as it comes
+    say    is called with the count of all of them, once the run is let through
 
     Raises `ConfigError` for an id that no check has, and for one without a reason.
     """
 
     def __init__(
-        self, *, allow: Mapping[str, str] | None = None, only: bool = False, show: Show = lambda result: None
+        self,
+        *,
+        allow: Mapping[str, str] | None = None,
+        only: bool = False,
+        show: Show = lambda result: None,
+        say: Say = lambda words: None,
     ) -> None:
-        self.allow, self.only, self.show = dict(allow or {}), only, show
+        self.allow, self.only, self.show, self.say = dict(allow or {}), only, show, say
         self.results: list[CheckResult] = []
         self._written = 0
         for id, because in self.allow.items():
@@ -52,14 +60,23 @@ class Gate:
             raise CheckFailed(refusal(refusals))
 
     def write(self, run: Run) -> None:
-        """Put what was not yet written into the run, as of step 0, before its first step."""
+        """Let the run through: put what was not yet written into it, as of step 0, before its first step."""
+        self.say(f"checks: {counted(self.results)}")
         for result in self.results[self._written :]:
             run.add_check(result, 0)
         self._written = len(self.results)
 
     def inner(self) -> Gate:
         """The gate of a run within the run, such as its warm start: the same rules, its own results."""
-        return Gate(allow=self.allow, only=self.only, show=self.show)
+        return Gate(allow=self.allow, only=self.only, show=self.show, say=self.say)
+
+
+def counted(results: Sequence[CheckResult]) -> str:
+    """How many results there are, by what they say."""
+    counts = Counter(r.status for r in results)
+    allowed = sum(bool(r.allowed) for r in results)
+    words = [f"{counts[status]} {status}" for status in ("pass", "warn", "fail", "unknown") if counts[status]]
+    return f"{len(results)} results: {', '.join(words)}" + (f" ({allowed} of the fails allowed)" if allowed else "")
 
 
 def refusal(failed: Iterable[CheckResult]) -> str:

@@ -8,9 +8,12 @@
     rollouts/           one Parquet part per step (trace.py)
     checks.jsonl        one row per check result
     evaluations.jsonl   one row per evaluation
+    liveness.jsonl      what moved, and whether the sampler followed (by the loop)
     checkpoints/        step-000040/ ... (checkpoints.py)
+    recent/             the batches of the steps since the last but one checkpoint (batches.py)
     status.json         running, finished, failed or interrupted; why, process, last step
-    failures/           batches whose step could not be taken; stuck.log: what a watchdog saw (both by the loop)
+    failures/           steps that ended the run, with all that repeats them (bundle.py)
+    stuck.log           what a watchdog saw
     lock                held by the process that writes the run
 
 A step exists when its row is in `metrics.jsonl`; its rollouts are written before.  A checkpoint closes its step: what
@@ -37,6 +40,7 @@ from trueloop.config import Config
 from trueloop.errors import DataError, StoreError
 from trueloop.records import CheckResult, Json, RunInfo
 from trueloop.store.artefacts import PARTIAL, atomic_dir, atomic_file, fresh_dir, hash_file, remove, sweep
+from trueloop.store.batches import Recent
 from trueloop.store.checkpoints import Checkpoints, Keep
 from trueloop.store.info import accepted_changes, code_changes, new_info, now, read_info, with_config, write_info
 from trueloop.store.journal import Journal, Row
@@ -48,10 +52,17 @@ Outcome = Literal["finished", "failed", "interrupted"]
 
 
 class Retention(Config):
-    """What a run keeps: which checkpoints, and how many bytes of rollouts (trace.py says what goes first)."""
+    """What a run keeps.
+
+    checkpoints    which of them
+    rollout_bytes  of rollouts; trace.py says what goes first
+    recent_bytes   of the batches since the last checkpoints, from which a step can be repeated; beyond that the steps
+                   up to the next checkpoint are not recorded
+    """
 
     checkpoints: Keep = Keep()
     rollout_bytes: int = Field(default=20_000_000_000, ge=0)
+    recent_bytes: int = Field(default=2_000_000_000, ge=0)
 
 
 DEFAULT_RETENTION = Retention()
@@ -67,6 +78,7 @@ class Run:
     path: Path
     info: RunInfo
     checkpoints: Checkpoints
+    recent: Recent
 
     def __init__(self, path: Path, info: RunInfo, lock: Lock | None, retention: Retention) -> None:
         self.path, self.info, self._lock = path, info, lock
@@ -76,7 +88,9 @@ class Run:
         self._metrics = Journal(path / "metrics.jsonl")
         self._checks = Journal(path / "checks.jsonl")
         self._evaluations = Journal(path / "evaluations.jsonl")
+        self._liveness = Journal(path / "liveness.jsonl")
         self._resumes = Journal(path / "resumes.jsonl")
+        self.recent = Recent(path / "recent", retention.recent_bytes if writable else None)
         self._last_step = _last_step(self._metrics) if writable else None
         self._ended = False
 
@@ -191,12 +205,18 @@ class Run:
         self._require_writable()
         self._evaluations.append({"step": step, **row})
 
+    def add_liveness(self, row: Mapping[str, Json], step: int) -> None:
+        """What was seen to move at a step; nothing in it depends on wall time."""
+        self._require_writable()
+        self._liveness.append({"step": step, **row})
+
     def rewind(self, step: int) -> None:
         """Drop all that was written after `step`; -1 drops step 0 (what was measured before the first) as well."""
         self._require_writable()
         self.checkpoints.rewind(step)
-        for journal in (self._metrics, self._checks, self._evaluations):
+        for journal in (self._metrics, self._checks, self._evaluations, self._liveness):
             journal.keep(lambda row: row["step"] <= step)
+        self.recent.drop(after=step)
         self._trace.rewind(step)
         self._last_step = _last_step(self._metrics)
         self._write_status("running", "")
@@ -226,9 +246,18 @@ class Run:
         """Check results with their step."""
         return self._checks.rows()
 
+    def allowances(self) -> dict[str, str]:
+        """Check id -> why the run went on although that check failed, a warm start's own included."""
+        inside = Journal(self.path / "warm_start" / "checks.jsonl").rows()
+        return {row["id"]: row["allowed"] for row in [*inside, *self.checks()] if row.get("allowed")}
+
     def evaluations(self) -> list[Row]:
         """Evaluations with their step."""
         return self._evaluations.rows()
+
+    def liveness(self) -> list[Row]:
+        """What moved, and whether the sampler followed."""
+        return self._liveness.rows()
 
     def resumes(self) -> list[Row]:
         """What each resume changed."""
@@ -288,7 +317,7 @@ def contents(path: Path) -> dict[str, Json]:
     Relative file name -> rows of a journal without `seconds`, or the hash of a rollout part, or of a checkpoint.
     """
     found: dict[str, Json] = {}
-    for name in ("metrics.jsonl", "checks.jsonl", "evaluations.jsonl"):
+    for name in ("metrics.jsonl", "checks.jsonl", "evaluations.jsonl", "liveness.jsonl"):
         found[name] = [{k: v for k, v in row.items() if k != "seconds"} for row in Journal(path / name).rows()]
     for part in sorted((path / "rollouts").glob("step-*.parquet")):
         found[f"rollouts/{part.name}"] = hash_file(part)
