@@ -43,7 +43,7 @@ def recipe(tmp_path, monkeypatch):
     module.outcome = Outcome(ok=True, summary="0.1 -> 0.9")
     module.plan = lambda config: f"{config.steps} steps"
 
-    def run(config, resolved, out, resume):
+    def run(config, resolved, out, resume, gate=None):
         module.calls.append((config, resolved.difference, out, resume))
         if isinstance(module.outcome, BaseException):
             raise module.outcome

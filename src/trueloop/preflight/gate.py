@@ -35,13 +35,19 @@ class Gate:
         show: Show = lambda result: None,
         say: Say = lambda words: None,
     ) -> None:
-        self.allow, self.only, self.show, self.say = dict(allow or {}), only, show, say
+        self.only, self.show, self.say = only, show, say
+        self.allow: dict[str, str] = {}
         self.results: list[CheckResult] = []
         self._written = 0
-        for id, because in self.allow.items():
+        self.permit(allow or {})
+
+    def permit(self, allow: Mapping[str, str]) -> None:
+        """Allow further checks to fail; a reason that was given before stays."""
+        for id, because in allow.items():
             _require_known(id)
             if not because.strip():
-                raise ConfigError(f"--allow {id}: no reason given; say why with --because")
+                raise ConfigError(f"{id} is allowed to fail without a reason; say why with --because, or in allow")
+        self.allow = {**allow, **self.allow}
 
     def take(self, results: Iterable[CheckResult]) -> None:
         """Ask the checks of an iterator, one by one, and keep what they say."""
@@ -92,4 +98,4 @@ def refusal(failed: Iterable[CheckResult]) -> str:
 def _require_known(id: str) -> None:
     if id not in CATALOGUE:
         near = difflib.get_close_matches(id, CATALOGUE, n=1, cutoff=0.0)
-        raise ConfigError(f"--allow {id}: no check has this id; did you mean {near[0]}?  trueloop checks lists them")
+        raise ConfigError(f"allow {id}: no check has this id; did you mean {near[0]}?  trueloop checks lists them")

@@ -81,6 +81,8 @@ class Common(Config):
     seed       of everything that is drawn: weights, order of the data, completions
     processes  on this machine that divide a step's passes; the result is that of one
     gradient_checkpointing  compute activations again in the backward pass: less memory, about a third more time
+    allow      check id -> why the run goes on although it fails, as --allow and --because say it
+    expects    the diagnosis that the doctor must give, of an experiment's arm that is unhealthy on purpose
     """
 
     seed: int
@@ -94,6 +96,8 @@ class Common(Config):
     loop: LoopConfig
     guard: Evaluating | None = None
     retention: Retention = Retention()
+    allow: Mapping[str, str] = Field(default_factory=dict)
+    expects: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
