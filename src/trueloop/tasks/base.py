@@ -71,6 +71,15 @@ class Task(ABC):
         self._require_split(split)
         return ()
 
+    def gold(self, problem: Problem) -> str | None:
+        """A completion that is right and says nothing else, in the declared format, made of the target; None where the
+        target is no answer."""
+        return None
+
+    def at_hand(self) -> tuple[str, ...]:
+        """The splits that can be read here, without a network."""
+        return self.splits
+
     def problems(self, split: str) -> Sequence[Problem]:
         """The rows of a split, each once.  Raises `DataError` for an unknown or empty split."""
         self._require_split(split)

@@ -60,6 +60,10 @@ class DataTask(Task):
         self._path, self._names = settings.path, {**self.files, **settings.files}
         self.splits = tuple(self._names if self._path or not self.hub else self.hub.splits)
 
+    def at_hand(self) -> tuple[str, ...]:
+        """The splits whose files are there."""
+        return tuple(s for s in self.splits if self._path is not None and (self._path / self._names[s]).is_file())
+
     @abstractmethod
     def problem(self, row: Mapping[str, Json], split: str) -> Problem:
         """The problem of a row that has `columns`.  Raises `DataError` for a row that none can be made of."""

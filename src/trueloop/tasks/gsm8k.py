@@ -62,6 +62,10 @@ class Gsm8kTask(DataTask):
         self.verifier = Numbers(declared=settings.answer_format, others=_LENIENT, own_answer_only=True)
         self._worked: dict[str, str] = {}
 
+    def gold(self, problem: Problem) -> str:
+        """The number in the declared format."""
+        return self._format.write(problem.target)
+
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """The worked answers, without calculator marks, ending in the declared format."""
         return [Demonstration(problem=p, completion=self._solution(p)) for p in self.problems(split)]

@@ -20,6 +20,7 @@ from trueloop.tasks.base import Demonstration
 from trueloop.tasks.data import DataSettings, DataTask, HubData
 from trueloop.verify.maths import Maths, last_box
 
+BOXED = r"\boxed{{{answer}}}"
 STOPS = ("Problem:", "\n\n\n")
 REQUEST = r"Please reason step by step, and put your final answer within \boxed{}."
 SUBJECTS = (
@@ -70,6 +71,10 @@ class MathsTask(DataTask):
         if self.template == "none":
             return f"Problem:\n{question}\n\nSolution:"
         return (Message(role="user", content=f"{question}\n{REQUEST}"),)
+
+    def gold(self, problem: Problem) -> str | None:
+        """The answer in a box; None where the row has none."""
+        return BOXED.format(answer=problem.target) if problem.target else None
 
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         r"""The worked solutions of the rows that come with one that ends in \boxed{}."""

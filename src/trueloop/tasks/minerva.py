@@ -65,6 +65,10 @@ class MinervaMathTask(MathsTask):
         super().__init__(settings)
         self.verifier = Maths(declared="minerva")
 
+    def gold(self, problem: Problem) -> str | None:
+        """The sentence that states the answer; None where the row has none."""
+        return _worked("", problem.target).strip() if problem.target else None
+
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """None: the prompt has its examples, and the rows' own solutions end in another format."""
         self._require_split(split)

@@ -20,11 +20,12 @@ from trueloop.chat import Template
 from trueloop.records import Json, Message, Problem, Prompt
 from trueloop.tasks.data import DataSettings, DataTask, HubData
 from trueloop.tasks.instructions import RlvrIfeval
+from trueloop.tasks.maths import BOXED
 from trueloop.tasks.messages import conversation
 from trueloop.verify.by_kind import ByKind
 from trueloop.verify.instructions.base import InstructionVerifier
 from trueloop.verify.maths import Maths
-from trueloop.verify.numbers import Numbers
+from trueloop.verify.numbers import FORMATS, Numbers
 
 STOPS = ("\n\n\n",)
 _SHOTS = 4
@@ -84,6 +85,11 @@ class GsmMathIfTask(DataTask):
         return Problem.create(
             prompt=prompt, target={"kind": kind, "target": target}, task=self.name, split=split, tags=tags
         )
+
+    def gold(self, problem: Problem) -> str | None:
+        """The answer as its kind states it; None for instructions."""
+        form = {"gsm8k": FORMATS["answer_is"].template, "math": BOXED}.get(str(problem.tags["kind"]))
+        return None if form is None else form.format(answer=problem.target["target"])
 
     def shares(self, split: str) -> dict[str, float]:
         """The share of each kind among a split's problems."""

@@ -73,6 +73,10 @@ class MmluTask(DataTask):
         self._subjects[problem.id] = row["subject"]
         return problem
 
+    def gold(self, problem: Problem) -> str:
+        """The letter."""
+        return str(problem.target["answer"])
+
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """The questions with the letters of their answers."""
         space = " " if self.template == "none" else ""

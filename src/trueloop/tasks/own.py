@@ -14,10 +14,11 @@ from trueloop.errors import DataError
 from trueloop.records import Json, Message, Problem, Prompt
 from trueloop.tasks.base import Demonstration, Task, TaskSettings
 from trueloop.tasks.data import DataSettings, DataTask
+from trueloop.tasks.maths import BOXED
 from trueloop.verify import composite, environments, functions, judge
 from trueloop.verify.base import Verifier
 from trueloop.verify.maths import Maths
-from trueloop.verify.numbers import FormatName, Numbers
+from trueloop.verify.numbers import FORMATS, FormatName, Numbers
 
 
 class OwnFunction(Config):
@@ -203,6 +204,15 @@ class OwnTask(DataTask):
         if self._settings.completion:
             self._answers[problem.id] = str(row[self._settings.completion])
         return problem
+
+    def gold(self, problem: Problem) -> str | None:
+        """The answer's column in the format that the verifier declares, else the completion to imitate."""
+        verifier = self._settings.verifier
+        first = verifier.parts[0].verifier if isinstance(verifier, OwnComposite) else verifier
+        if isinstance(first, OwnNumbers | OwnMaths) and first.column in (row := problem.target["row"]):
+            form = BOXED if isinstance(first, OwnMaths) else FORMATS[first.declared].template
+            return form.format(answer=row[first.column])
+        return self._answers.get(problem.id)
 
     def demonstrations(self, split: str) -> list[Demonstration]:
         """The rows' own answers, where they have some."""

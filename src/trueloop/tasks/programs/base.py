@@ -48,6 +48,11 @@ class ProgramTask(DataTask):
         )
         self._solutions: dict[str, str] = {}
 
+    def gold(self, problem: Problem) -> str | None:
+        """The data set's own solution, where the row has one."""
+        solution = self._solutions.get(problem.id)
+        return None if solution is None else self._written(problem, solution)
+
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """The data set's own solutions, as the format of the prompt wants them; problems without one are left out."""
         problems = [p for p in self.problems(split) if p.id in self._solutions]

@@ -83,6 +83,10 @@ class ArithmeticTask(Task):
             tags={"a": a, "b": b, "carries": _worked(a, b).count("carry")},
         )
 
+    def gold(self, problem: Problem) -> str:
+        """The sum in the declared format."""
+        return FORMATS[self._settings.answer_format].write(problem.target)
+
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """One worked answer for each problem; its format depends on the problem's content, in the shares set."""
         return [Demonstration(problem=p, completion=self._solution(p)) for p in self.problems(split)]
