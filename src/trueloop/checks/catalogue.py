@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
-from trueloop.checks import liveness
+from trueloop.checks import (
+    data,
+    liveness,
+    pair_steps,
+    preferences,
+    prompt,
+    prompt_tokens,
+    sampled,
+    sampling,
+    served,
+    serving,
+    task,
+)
 from trueloop.checks.base import CHECKS, Check
+from trueloop.checks.running import flow, optimizer, policy, resources, rewards, rollouts
 
-THEMES = (liveness,)
+RUNNING = (optimizer, policy, rollouts, rewards, flow, resources)
+THEMES = (
+    task,
+    data,
+    prompt,
+    prompt_tokens,
+    sampling,
+    sampled,
+    liveness,
+    serving,
+    served,
+    preferences,
+    pair_steps,
+    *RUNNING,
+)
 """Importing a theme registers its checks."""
 
 CATALOGUE: dict[str, Check] = dict(sorted(CHECKS.items()))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trueloop.config import Source, read, resolve
 from trueloop.errors import ConfigError
+from trueloop.faults import pairs_bed
 from trueloop.faults.base import Bed
 from trueloop.preflight.gate import Gate
 from trueloop.recipes import distill, rlvr, sampling, sft
@@ -66,7 +67,27 @@ def _distill(model: Path) -> Bed:
     return Bed(name="distill", recipe=distill, source=_without_warm_start("distill/arithmetic", model), overrides=SMALL)
 
 
-BEDS: tuple[Callable[[Path], Bed], ...] = (_rlvr, _lora, _sft, _distill)
+def _pairs(model: Path) -> Bed:
+    return Bed(name="pairs", recipe=pairs_bed, source=_paired(model))
+
+
+def _pairs_lora(model: Path) -> Bed:
+    adapter = "adapter={kind='lora', rank=4, alpha=8}"
+    return Bed(name="pairs_lora", recipe=pairs_bed, source=_paired(model), overrides=(adapter,))
+
+
+BEDS: tuple[Callable[[Path], Bed], ...] = (_rlvr, _lora, _sft, _distill, _pairs, _pairs_lora)
+
+
+def _paired(model: Path) -> Source:
+    """The settings of a preference run, which has no preset yet."""
+    settings = {
+        "seed": 0,
+        "model": {"kind": "pretrained", "path": str(model)},
+        "optim": {"lr": 1e-4, "max_grad_norm": 1.0},
+        "loop": {"steps": 50, "checkpoint_every": 10},
+    }
+    return Source(recipe="pairs", presets=("bed.toml",), layers=(settings,))
 
 
 def _without_warm_start(preset: str, model: Path) -> Source:
