@@ -1,0 +1,224 @@
+"""The first batch of completions: whether it is whole, drawn as asked, and worth training on."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trueloop.checks import sampled as whole
+from trueloop.checks import sampling
+from trueloop.checks.sampled import Decoded
+from trueloop.checks.scaffold import frame, markers, next_problem
+from trueloop.engines.sampling import truncate
+from trueloop.formulas.logprobs import logprobs_from_logits
+from trueloop.models import Policy
+from trueloop.models.forward import packed_states, plain_rows
+from trueloop.preflight.rehearsal import Rehearsal
+from trueloop.records import CheckResult, Rollout, Sampling
+
+ROWS, TOKENS = 64, 4096
+"""Most completions, and about the most of their tokens, whose whole distributions are computed."""
+
+REGRADED = 16
+"""Most completions that are graded again, cut where they go on."""
+
+TEMPERATURES = tuple(0.05 * 1.2**k for k in range(26))
+
+
+async def sampled(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
+    """The checks of a sampled batch; nothing where nothing is sampled."""
+    if not rehearsal.outcomes:
+        return
+    for result in _wholeness(rehearsal):
+        yield result
+    for result in _variety(rehearsal):
+        yield result
+    yield await _running_on(rehearsal)
+    for result in _worth(rehearsal):
+        yield result
+
+
+def _wholeness(rehearsal: Rehearsal) -> Iterator[CheckResult]:
+    through = [o for o in rehearsal.outcomes if o.failure is None and o.group.rollouts]
+    rows = [_decoded(rehearsal.policy, r) for o in through for r in o.group.rollouts]
+    problems = [o.ticket.problem for o in through]
+    tasks = rehearsal.tasks
+    yield whole.lost(
+        len(rehearsal.outcomes),
+        [o.failure for o in rehearsal.outcomes if o.failure and not o.filtered],
+        [o.filtered for o in rehearsal.outcomes if o.filtered],
+    )
+    yield whole.groups_whole([o.group for o in through if not o.filtered], size=_group_size(rehearsal))
+    yield whole.finished(
+        rows,
+        max_tokens={p.id: tasks[p.task].max_tokens for p in problems},
+        context=getattr(rehearsal.policy.base_model.config, "max_position_embeddings", None),
+    )
+    yield whole.stops_in_force(rows, stops={p.id: tasks[p.task].stops for p in problems})
+    yield whole.text_is_tokens(rows)
+    yield whole.version([row.rollout.version for row in rows], rehearsal.trainer.version)
+
+
+def _group_size(rehearsal: Rehearsal) -> int | None:
+    flow = rehearsal.flow
+    return flow.samples.n if flow is not None and flow.samples.kind == "fixed" else None
+
+
+def _decoded(policy: Policy, rollout: Rollout) -> Decoded:
+    tokens = [t for t, on in zip(rollout.tokens, rollout.loss_mask, strict=True) if on]
+    return Decoded(
+        rollout=rollout,
+        text=str(policy.tokenizer.decode(tokens)),
+        body=str(policy.tokenizer.decode(tokens[:-1])),
+        ended=bool(tokens) and tokens[-1] in policy.end_ids,
+        ends_inside=sum(t in policy.end_ids for t in tokens[:-1]),
+    )
+
+
+# -- how it was drawn
+
+
+@dataclass(slots=True)
+class Drawn:
+    """Sums over drawn tokens under the asked distribution; see `checks.sampling.as_asked`.
+
+    likelihood  log-likelihood of the tokens at each of `TEMPERATURES`, nothing truncated
+    """
+
+    surprise: float = 0.0
+    entropy: float = 0.0
+    variance: float = 0.0
+    tokens: int = 0
+    outside: int = 0
+    likelihood: tuple[float, ...] = (0.0,) * len(TEMPERATURES)
+
+    @property
+    def fitted(self) -> float:
+        """The likeliest of `TEMPERATURES`."""
+        return TEMPERATURES[max(range(len(TEMPERATURES)), key=lambda i: self.likelihood[i])]
+
+
+def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
+    rollouts, asked = rehearsal.rollouts, rehearsal.sampling
+    yield sampling.distinct(
+        [[(r.text, sum(_own(r))) for r in o.group.rollouts] for o in rehearsal.outcomes], learned=rehearsal.learned
+    )
+    chosen = _spread(rollouts)
+    drawn, own = Drawn(), {}
+    if asked.temperature > 0:
+        for rollout in chosen:
+            own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn)
+    yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts])
+    if asked.temperature > 0:
+        yield sampling.as_asked(
+            drawn.surprise, drawn.entropy, drawn.variance, drawn.tokens, drawn.outside, fitted=drawn.fitted
+        )
+
+
+def _own(rollout: Rollout) -> list[float]:
+    """The policy's log-probabilities of the sampled tokens."""
+    return [x for x, on in zip(rollout.policy_logprobs, rollout.loss_mask, strict=True) if on]
+
+
+def _spread(rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Some of the rollouts, from all over the batch, at most `ROWS` with about `TOKENS` sampled tokens."""
+    found = [r for r in rollouts if r.completion_length]
+    lengths = sum(r.completion_length for r in found)
+    every = max(1, -(-len(found) // ROWS), -(-lengths // TOKENS))
+    return found[::every]
+
+
+@torch.no_grad()
+def draw_again(policy: Policy, rollout: Rollout, asked: Sampling, drawn: Drawn) -> tuple[float, ...]:
+    """Add a rollout's tokens to the sums; returns the policy's log-probabilities of all its tokens, 0.0 for others."""
+    rows = plain_rows([rollout.tokens]).to(policy.base_model.device)
+    at = [t for t, on in enumerate(rollout.loss_mask) if on]
+    ids_N = torch.tensor([rollout.tokens[t] for t in at], device=rows.ids_RS.device)
+    packed, head = packed_states(policy.model, rows, torch.tensor(at, device=rows.ids_RS.device) - 1)
+    logits_NV = (packed if head is None else head(packed)).float()
+    tempered_NV = logits_NV / asked.temperature
+    own_N = _at(tempered_NV, ids_N)
+    n = len(at)
+    top_k = torch.full((n,), asked.top_k, device=ids_N.device)
+    top_p = torch.full((n,), asked.top_p, dtype=torch.float64, device=ids_N.device)
+    kept_NV = truncate(tempered_NV, top_k, top_p).log_softmax(-1)
+    p_NV, finite_NV = kept_NV.exp(), kept_NV.masked_fill(kept_NV.isinf(), 0.0)
+    entropy_N = -(p_NV * finite_NV).sum(-1)
+    variance_N = (p_NV * (finite_NV + entropy_N[:, None]) ** 2).sum(-1)
+    surprise_N = -kept_NV.gather(-1, ids_N[:, None])[:, 0]
+    inside_N = surprise_N.isfinite()
+    drawn.surprise += float(surprise_N[inside_N].double().sum())
+    drawn.entropy += float(entropy_N[inside_N].double().sum())
+    drawn.variance += float(variance_N[inside_N].double().sum())
+    drawn.tokens += int(inside_N.sum())
+    drawn.outside += int((~inside_N).sum())
+    found = tuple(float(_at(logits_NV / t, ids_N).double().sum()) for t in TEMPERATURES)
+    drawn.likelihood = tuple(a + b for a, b in zip(drawn.likelihood, found, strict=True))
+    own = iter(own_N.tolist())
+    return tuple(next(own) if on else 0.0 for on in rollout.loss_mask)
+
+
+def _at(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
+    return logprobs_from_logits(logits_NV, ids_N, temperature=1.0).logp_N
+
+
+# -- what it is worth
+
+
+async def _running_on(rehearsal: Rehearsal) -> CheckResult:
+    rollouts, task = rehearsal.rollouts, next(iter(rehearsal.tasks.values()))
+    problems = {o.ticket.problem.id: o.ticket.problem for o in rehearsal.outcomes}
+    texts = [p.prompt for p in problems.values() if isinstance(p.prompt, str) and p.task == task.name]
+    marks = markers(frame(texts).before)
+    found = [(r, at) for r in rollouts if (at := next_problem(r.text, marks)) is not None]
+    words: Counter[str] = Counter()
+    for r, at in found:
+        words[next(m for m in marks if r.text[at:].lstrip().startswith(m))] += 1
+    graded = [(r, at) for r, at in found if r.score is not None and r.score.reward is not None][:REGRADED]
+    reward = None
+    if graded and rehearsal.grade is not None:
+        again = [await rehearsal.grade(problems[r.problem_id], r.text[:at]) for r, at in graded]
+        cut = [s.reward for s in again if s.reward is not None]
+        as_is = [r.score.reward for r, _ in graded if r.score is not None and r.score.reward is not None]
+        reward = (statistics.fmean(as_is), statistics.fmean(cut)) if cut else None
+    return sampling.runs_on(
+        len(found),
+        len(rollouts),
+        marks=dict(words),
+        reward=reward,
+        example=found[0][0].text if found else "",
+        learned=rehearsal.learned,
+    )
+
+
+def _worth(rehearsal: Rehearsal) -> Iterator[CheckResult]:
+    rollouts, learned = rehearsal.rollouts, rehearsal.learned
+    texts = [r.text for r in rollouts]
+    cut = sum(r.finish == "length" for r in rollouts)
+    limit = rehearsal.sampling.max_tokens
+    yield sampling.cut_at_limit(cut, len(rollouts), max_tokens=limit, learned=learned)
+    yield sampling.loops(texts, learned=learned)
+    costs = [-statistics.fmean(own) for r in rollouts if (own := _own(r))]
+    rows = rehearsal.policy.base_model.config.get_text_config().vocab_size
+    yield sampling.coherent(costs, vocabulary=rows, learned=learned, examples=texts)
+    good = [len(rehearsal.policy.tokenizer.encode(d.completion)) for d in rehearsal.demonstrations[:ROWS]]
+    yield sampling.length(
+        [r.completion_length for r in rollouts], sum(not t.strip() for t in texts), good, learned=learned
+    )
+    scores = [r.score for r in rollouts if r.score is not None]
+    if not scores:
+        return
+    yield sampling.reward_varies([s.reward for s in scores], [s.status for s in scores], learned=learned)
+    both = [(s.reward, s.passed) for s in scores if s.reward is not None and s.passed is not None]
+    yield sampling.reward_follows_passes(both)
+    yield sampling.pass_rate(sum(p for _, p in both), len(both), learned=learned)
+    groups = [[r.score.reward for r in o.group.rollouts if r.score is not None and r.score.reward is not None]
+              for o in rehearsal.outcomes]  # fmt: skip
+    if any(len(g) > 1 for g in groups):
+        per_step = rehearsal.flow.problems_per_step if rehearsal.flow is not None else len(groups)
+        yield sampling.signal([g for g in groups if g], per_step=per_step, learned=learned)
