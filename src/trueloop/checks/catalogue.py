@@ -5,6 +5,7 @@ from __future__ import annotations
 from trueloop.checks import (
     data,
     liveness,
+    numerics,
     pair_steps,
     preferences,
     prompt,
@@ -29,6 +30,7 @@ THEMES = (
     liveness,
     serving,
     served,
+    numerics,
     preferences,
     pair_steps,
     *RUNNING,

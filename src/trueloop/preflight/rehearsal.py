@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from trueloop.engines.base import Engine
+from trueloop.loop.flow import Flow
 from trueloop.loop.rollouts import Outcome
 from trueloop.models import Policy
-from trueloop.records import Group, Rollout, Sampling
-from trueloop.tasks.base import Task
+from trueloop.records import Group, Problem, Prompt, Rollout, Sampling, Score
+from trueloop.tasks.base import Demonstration, Task
 from trueloop.train.batch import Stream
 from trueloop.train.step import Trainer
 
@@ -30,9 +32,17 @@ class Rehearsal:
     outcomes  what became of each problem asked: scored rollouts, or why there are none; empty where nothing is sampled
     credited  the groups that a step would use, with their advantages, audit and all
     streams   what the trainer would be given for that step
+    drifting  the configuration makes a teacher of the policy as it is at each step
+    beside    further streams of the same step: what is trained beside the rollouts
     credit    the run's own way from scored groups to both, for groups whose rewards were changed
     sampling  how the completions were drawn, stops and limit of the first task
+    demonstrations  answers worth imitating, of the first task; what a supervised run trains on
+    flow      how problems become a step; None where nothing is sampled
+    shots     solved examples before each problem
+    prompt    a problem as the first step asks it
+    grade     the verdict on a text, as the first step grades
     learned   False where a warm start is to come first: what these completions are worth says nothing yet
+    configured  the run's settings, plain: what is measured can be held against what was asked for
     """
 
     policy: Policy
@@ -45,6 +55,14 @@ class Rehearsal:
     credit: Credit
     sampling: Sampling
     learned: bool = True
+    configured: Mapping[str, Any] = field(default_factory=dict)
+    beside: Sequence[Stream] = ()
+    drifting: bool = False
+    demonstrations: Sequence[Demonstration] = ()
+    flow: Flow | None = None
+    shots: int = 0
+    prompt: Callable[[Problem], Prompt] | None = None
+    grade: Callable[[Problem, str], Awaitable[Score]] | None = None
 
     @property
     def rollouts(self) -> list[Rollout]:
