@@ -1,4 +1,4 @@
-"""Does a task's verdict mean what it says: right answers score, wrong ones and no answers do not, and it says so twice."""
+"""Does a task's verdict mean what it says: right answers score, wrong ones and none do not, and it repeats."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Graded:
     "task.gold_scores",
     when="before",
     question="Does each row's own right answer get full marks?",
-    limit="every one: warn for any row whose answer does not pass, fail where over 5 % do not (99 % interval), or none "
+    limit="every one: warn for any row whose answer does not pass, fail where over 5 % do not (99 % interval), or all "
     "earns anything",
 )
 def gold_scores(graded: Sequence[Graded]) -> Verdict:
@@ -64,7 +64,7 @@ def gold_scores(graded: Sequence[Graded]) -> Verdict:
     "task.wrong_scores",
     when="before",
     question="Do answers that are nearly right get nothing?",
-    limit="each kind of wrong answer: fail where over 5 % score (99 % interval), warn over 1 %; some edits do not change "
+    limit="each kind of wrong answer: fail where over 5 % score (99 % interval), warn over 1 %; some edits keep "
     "an answer's value",
 )
 def wrong_scores(graded: Sequence[Graded]) -> Verdict:
@@ -77,8 +77,8 @@ def wrong_scores(graded: Sequence[Graded]) -> Verdict:
     "task.junk_scores",
     when="before",
     question="Do texts without an answer get nothing?",
-    limit="an empty text: any that scores is a fail.  Other texts: fail where over 20 % score (99 % interval), warn over "
-    "5 %; over half and a quarter where no right answer is known, since what is only forbidden is vacuously followed",
+    limit="an empty text: any that scores is a fail.  Other texts: fail where over 20 % score (99 % interval), warn "
+    "over 5 %; over half and a quarter where no right answer is known, since what is only forbidden is vacuously followed",
 )
 def junk_scores(graded: Sequence[Graded]) -> Verdict:
     """graded: right answers where they are known, and texts of the kinds `JUNK`."""
@@ -101,7 +101,7 @@ _JUNK = (
     "task.reward_separates",
     when="before",
     question="Does a right answer earn more than anything else?",
-    limit="fail where some kind of wrong or empty text earns as much on average as right answers; warn from half as much",
+    limit="fail where some kind of wrong or empty text earns as much on average as right answers; warn from half",
 )
 def reward_separates(graded: Sequence[Graded]) -> Verdict:
     """graded: right answers, wrong ones and texts without one."""
@@ -150,7 +150,7 @@ def length_pays(graded: Sequence[Graded], *, reasons: bool) -> Verdict:
     if reasons and interval(len(unread), len(later))[0] > 0.2:
         return fail(
             f"{len(unread)} of {len(later)} right answers are not read after a solution: {_shown(unread)}",
-            "look at how the verifier finds the answer, and whether it fails on such a text and says 0",
+            "look at how the verifier finds the answer, and whether it fails there and says 0",
             value=len(unread) / len(later),
             limit=0.2,
         )
@@ -186,8 +186,8 @@ def verdicts_repeat(
     "task.verifier_errors",
     when="before",
     question="Does the verifier give a verdict?",
-    limit="fail where over the run's max_verifier_errors of the calls raise or run out of time (99 % interval), or all of "
-    "one kind of text; warn for any",
+    limit="fail where over the run's max_verifier_errors of the calls raise or run out of time (99 % interval), or "
+    "all of one kind of text; warn for any",
 )
 def verifier_errors(graded: Sequence[Graded], hung: int, most: float) -> Verdict:
     """graded: everything that was graded; hung: calls without a verdict in their time; most: the share allowed."""
@@ -214,7 +214,7 @@ def verifier_errors(graded: Sequence[Graded], hung: int, most: float) -> Verdict
     "task.rows_scorable",
     when="before",
     question="Can every row be judged?",
-    limit="fail where over 5 % of the rows are unscorable (99 % interval); warn for any: they are asked and thrown away",
+    limit="fail where over 5 % of the rows are unscorable (99 % interval); warn for any: they are thrown away",
 )
 def rows_scorable(unscorable: Mapping[str, str], rows: int) -> Verdict:
     """unscorable: id of a row -> why; rows: how many were looked at."""
@@ -278,8 +278,8 @@ def readings_agree(readings: Mapping[str, int], paid: int, rows: int) -> Verdict
     "task.completions_judged",
     when="before",
     question="Are the policy's own completions judged, and alike when judged again?",
-    limit="fail where over the run's max_verifier_errors are errors (99 % interval), over 5 % are unscorable, or any gets "
-    "another verdict in a fresh process",
+    limit="fail where over the run's max_verifier_errors are errors (99 % interval), over 5 % are unscorable, or any "
+    "gets another verdict in a fresh process",
 )
 def completions_judged(scores: Sequence[Score], again: Sequence[tuple[Score, Score]], most: float) -> Verdict:
     """scores: of the first completions; again: some of them with a verdict of a fresh process."""
@@ -326,8 +326,9 @@ def _bars(graded: Sequence[Graded]) -> dict[str, float]:
 
 
 def _scores(g: Graded, bars: Mapping[str, float]) -> bool:
+    """Whether a text gets full marks, or passes; an echo of the prompt may be an expression of its value."""
     bar = bars.get(g.problem, max(bars.values(), default=1.0))
-    return g.score.passed is True or _reward(g) >= bar - TINY
+    return (g.score.passed is True and g.kind != "prompt echoed") or _reward(g) >= bar - TINY
 
 
 def _passes(g: Graded) -> bool:

@@ -1,4 +1,4 @@
-"""Which columns of a user's rows a user's reward reads: what its verifiers name, and what its function's source says."""
+"""Which columns of a user's rows a user's reward reads: what its verifiers name, what its function's source says."""
 
 from __future__ import annotations
 

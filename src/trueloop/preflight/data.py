@@ -6,25 +6,26 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from trueloop.chat import Tokenizer, encode_prompt
 from trueloop.checks import data as checks
 from trueloop.preflight import probes
 from trueloop.preflight.columns import columns_read
 from trueloop.preflight.tasks import right_answers
-from trueloop.preflight.texts import bare, near_pairs, normal, text_of
+from trueloop.preflight.texts import Sketches, bare, near_pairs, normal, sketches, text_of
 from trueloop.records import CheckResult, Json, Problem, content_hash
 from trueloop.tasks.base import Demonstration, Task
 from trueloop.tasks.own import OwnTask
 
-COMPARED = 8000
+COMPARED = 5000
 """Rows that are looked through for others that are nearly the same at most."""
 
 MEASURED = 256
 """Rows whose tokens are counted at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reads:
     """Rows that a run reads.
 
@@ -42,7 +43,12 @@ class Reads:
         """Of the split, as runs and evaluations call it."""
         return f"{self.task.name}/{self.split}"
 
-    @property
+    @cached_property
+    def answers(self) -> Mapping[str, str]:
+        """A right answer by problem id, for the rows that have one."""
+        return right_answers(self.task, self.split)
+
+    @cached_property
     def problems(self) -> Sequence[Problem]:
         """The rows."""
         return self.task.problems(self.split) if self.most is None else self.task.first(self.split, self.most)
@@ -84,21 +90,23 @@ def data_checks(
     yield checks.recorded(rows, {r.name: r.task.data_hash(r.split) for r in read})
     yield checks.ids_clash(*_clashes([p for r in read for p in r.task.problems(r.split)]))
     problems = [p for r in train for p in r.problems]
-    yield _repeated(train, problems)
+    questions = _questions(problems)
+    compared = sketches(_first(questions))
+    yield _repeated(train, questions, compared)
     yield checks.fewer_than_a_step(len(problems), per_step)
-    yield from _overlaps(train, guard)
+    yield from _overlaps(train, guard, questions, compared)
     if guard is not None:
         yield checks.guard_size(len(guard.problems))
     for part in train:
         yield from (replace(r, evidence=f"{part.name}: {r.evidence}") for r in _of_part(part, room))
     if imitated is not None:
-        answers = right_answers(train[0].task, train[0].split)
+        answers = train[0].answers
         different = len({answers[d.problem.id] for d in imitated if d.problem.id in answers})
         yield checks.demonstrations([d.completion for d in imitated], different)
 
 
 def _of_part(part: Reads, room: Room) -> Iterator[CheckResult]:
-    answers = right_answers(part.task, part.split)
+    answers = part.answers
     yield _contradictions(part, answers)
     bare_answers = {p.id: a for p in part.problems if (a := part.task.gold(p)) is not None}
     yield checks.answers_vary(list(bare_answers.values()))
@@ -120,32 +128,46 @@ def _clashes(problems: Sequence[Problem]) -> tuple[list[str], int]:
     return sorted(i for i, c in contents.items() if len(c) > 1), len(contents)
 
 
-def _repeated(train: Sequence[Reads], problems: Sequence[Problem]) -> CheckResult:
-    rows = sum(len(r.problems) + (r.task.duplicates(r.split) if r.most is None else 0) for r in train)
-    texts = {p.id: normal(text_of(p.prompt)) for p in problems}
-    distinct = {text: i for i, text in texts.items()}
-    pairs = near_pairs({i: t for t, i in sorted(distinct.items())[:COMPARED]})
-    repeated = [t for t, n in Counter(texts.values()).items() if n > 1]
-    example = repeated[0] if repeated else texts[pairs[0][0]] if pairs else next(iter(distinct))
-    return checks.repeated_rows(rows, len(distinct), len({b for _, b in pairs}), example)
+def _first(questions: Mapping[str, str]) -> dict[str, str]:
+    """Each question once, and no more of them than are compared."""
+    return {i: q for q, i in sorted({q: i for i, q in questions.items()}.items())[:COMPARED]}
 
 
-def _overlaps(train: Sequence[Reads], guard: Reads | None) -> Iterator[CheckResult]:
+def _agree(one: str | None, other: str | None) -> bool:
+    """Whether two answers are the same as far as is known: questions may differ in the one word that counts."""
+    return one is None or other is None or one.strip() == other.strip()
+
+
+def _repeated(train: Sequence[Reads], questions: Mapping[str, str], compared: Sketches) -> CheckResult:
+    rows = sum(len(r.problems) + r.task.duplicates(r.split) for r in train)
+    answers = {i: answer for r in train for i, answer in r.answers.items()}
+    pairs = [(a, b) for a, b in near_pairs(compared) if _agree(answers.get(a), answers.get(b))]
+    repeated = [q for q, n in Counter(questions.values()).items() if n > 1]
+    example = repeated[0] if repeated else questions[pairs[0][0]] if pairs else next(iter(questions.values()))
+    return checks.repeated_rows(rows, len(set(questions.values())), len({b for _, b in pairs}), example)
+
+
+def _overlaps(
+    train: Sequence[Reads], guard: Reads | None, trained: Mapping[str, str], compared: Sketches
+) -> Iterator[CheckResult]:
     """Of the rows that the guard evaluates, and of every other split of the tasks that can be read here."""
     names = {r.name for r in train}
     judges = [guard] if guard is not None else []
     for task in {r.task.name: r.task for r in train}.values():
         others = (Reads(task=task, split=split) for split in task.at_hand())
         judges += [r for r in others if r.name not in names and (guard is None or r.name != guard.name)]
-    if not judges:
-        return
-    trained = _questions([p for r in train for p in r.problems])
+    known = set(trained.values())
+    known_answers = {i: answer for r in train for i, answer in r.answers.items()}
     for judge in judges:
         asked = _questions(judge.problems)
-        known = set(trained.values())
         exact = [q for q in asked.values() if q in known]
-        rest = {i: q for i, q in sorted(asked.items())[:COMPARED] if q not in known}
-        near = near_pairs(rest, dict(sorted(trained.items())[:COMPARED]))
+        rest = {i: q for i, q in asked.items() if q not in known}
+        answers = judge.answers
+        near = [
+            (a, b)
+            for a, b in near_pairs(sketches(_first(rest)), compared)
+            if _agree(answers.get(a), known_answers.get(b))
+        ]
         yield checks.train_eval_overlap(
             judge.name,
             exact,
@@ -224,13 +246,12 @@ def _answer_lengths(part: Reads, room: Room) -> Iterator[CheckResult]:
     """Whether sampling would cut right answers: the worked ones where there are some, else the bare ones."""
     task = part.task
     known = {d.problem.id: d.completion for d in task.demonstrations(part.split)}
-    answers = known or right_answers(task, part.split)
+    answers = known or part.answers
     rows = [p for p in _some(part) if p.id in answers]
     at_limit, at_stop = 0, Counter[str]()
     for p in rows:
         kept, stop = probes.cut(answers[p.id], task.stops)
-        lost = stop is not None and _loses(task, p, answers[p.id], kept)
-        if lost and stop is not None:
+        if stop is not None and _loses(task, p, answers[p.id], kept, stop):
             at_stop[stop] += 1
         else:
             left = task.max_tokens if room.context is None else room.context - room.prompt(task, p)
@@ -239,10 +260,11 @@ def _answer_lengths(part: Reads, room: Room) -> Iterator[CheckResult]:
         yield checks.answers_cut(at_limit, at_stop, len(rows), task.max_tokens)
 
 
-def _loses(task: Task, problem: Problem, whole: str, kept: str) -> bool:
-    """Whether an answer is no answer any more where a stop string has cut it; a verifier that may hang is not asked."""
+def _loses(task: Task, problem: Problem, whole: str, kept: str, stop: str) -> bool:
+    """Whether an answer is no answer any more where a stop string has cut it; where a verdict may take long, whether
+    anything comes after it."""
     if task.verifier.isolated:
-        return len(kept.strip()) < 0.9 * len(whole.strip())
+        return bool(whole[len(kept) + len(stop) :].strip())
     return bool(task.grade(problem, whole).passed) and not task.grade(problem, kept).passed
 
 

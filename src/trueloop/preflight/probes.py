@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _TALK = (
-    "Let us think about it step by step, one thing after another, and see where that leads \u2013 na\u00efvely at first, "
-    "then with care; nothing is settled yet. "
+    "Let us think about it step by step, one thing after another, and see where that leads \u2013 na\u00efvely at "
+    "first, then with care; nothing is settled yet. "
 )
 
 LISTED = 201

@@ -32,6 +32,9 @@ TWICE = 192
 ELSEWHERE = 48
 """Texts that are graded in a fresh process at most."""
 
+MOST_COSTLY = 2
+"""Rows looked at, where a verdict takes long."""
+
 Text = tuple[Problem, str, str]
 """A problem, the kind of a text, the text."""
 
@@ -71,11 +74,12 @@ def task_checks(
         checks.wrong_scores(graded),
         checks.junk_scores(graded),
         checks.reward_separates(graded),
-        checks.length_pays(graded, reasons=_reasons(task, splits[0], graded)),
         checks.verdicts_repeat(found.again, found.elsewhere, found.changed),
         checks.verifier_errors(graded, found.hung, most_errors),
         checks.rows_scorable(*_unscorable(graded)),
     ]
+    if any(g.kind in checks.REASONED for g in graded):
+        named.append(checks.length_pays(graded, reasons=_reasons(task, splits[0], graded)))
     if found.canaries is not None:
         named.append(checks.canaries([name for name, bad in found.canaries if bad], len(found.canaries)))
     if found.demonstrations and (imitated or not isinstance(task, ProgramTask)):
@@ -93,39 +97,42 @@ def right_answers(task: Task, split: str) -> dict[str, str]:
     return found
 
 
-def sizes(verifier: Verifier) -> Sizes:
+def _sizes(task: Task) -> Sizes:
     """Few rows where a verdict takes long: programs in a sandbox, language models that judge."""
-    if any(isinstance(v, ScoringJudge | PairwiseJudge) for v in _parts(verifier)):
+    if isinstance(task, ProgramTask):
+        return Sizes(golds=6, probed=2)
+    if any(isinstance(v, ScoringJudge | PairwiseJudge) for v in _parts(task.verifier)):
         return Sizes(golds=2, probed=1)
-    return Sizes(golds=48, probed=16) if verifier.isolated else Sizes(golds=512, probed=64)
+    return Sizes(golds=48, probed=24) if task.verifier.isolated else Sizes(golds=512, probed=64)
 
 
 async def _found(task: Task, splits: Sequence[str], workers: int) -> Found:
     found = Found()
-    size = Sizes(golds=6, probed=2) if isinstance(task, ProgramTask) else sizes(task.verifier)
     pool = VerifierPool({task.name: task.verifier}, workers=workers, max_error_share=1.0)
     try:
-        golds: dict[str, str] = {}
-        for split in dict.fromkeys(splits):
-            golds |= right_answers(task, split)
+        size = _sizes(task)
         rows = _rows(task, splits, size.golds)
-        if not golds:
-            golds = await _guessed(pool, rows[: size.probed])
-        texts = _texts(task, rows, golds, size.probed)
+        golds = {i: gold for split in dict.fromkeys(splits) for i, gold in right_answers(task, split).items()}
+        texts = _texts(task, rows, golds or await _guessed(pool, rows[: size.probed]), size.probed)
         before = {p.id: content_hash(p.target) for p in rows}
+        elsewhere = asyncio.create_task(_elsewhere(task, texts))
         found.graded = await _grade(pool, texts)
-        subset = _spread(texts, TWICE if not task.verifier.isolated else ELSEWHERE)
-        found.again = await _twice(pool, found.graded, texts, subset[::-1])
+        places = _spread(texts, ELSEWHERE if task.verifier.isolated else TWICE)[::-1]
+        found.again = _pairs(found.graded, places, await _grade(pool, [texts[i] for i in places]))
         found.changed = [p.id for p in rows if content_hash(p.target) != before[p.id]]
         chosen = [(d.problem, "demonstration", d.completion) for d in _demonstrations(task, splits[0], size.golds)]
         found.demonstrations = await _grade(pool, [(p, k, probes.cut(t, task.stops)[0]) for p, k, t in chosen])
         if isinstance(task, ProgramTask):
             found.canaries = await _canaries(pool, task, rows)
         found.hung = int(pool.report().get(task.name, {}).get("hung", 0))
+        found.elsewhere = _pairs(found.graded, *await elsewhere)
     finally:
         pool.close()
-    found.elsewhere = await _elsewhere(task, found.graded, texts)
     return found
+
+
+def _pairs(graded: Sequence[Graded], places: Sequence[int], later: Sequence[Graded]) -> list[tuple[Graded, Score]]:
+    return [(graded[i], second.score) for i, second in zip(places, later, strict=True)]
 
 
 def _rows(task: Task, splits: Sequence[str], most: int) -> list[Problem]:
@@ -172,30 +179,22 @@ async def _grade(pool: VerifierPool, texts: Sequence[Text], leniency: float = 0.
     ]
 
 
-async def _twice(
-    pool: VerifierPool, graded: Sequence[Graded], texts: Sequence[Text], places: Sequence[int], leniency: float = 0.0
-) -> list[tuple[Graded, Score]]:
-    later = await _grade(pool, [texts[i] for i in places], leniency)
-    return [(graded[i], second.score) for i, second in zip(places, later, strict=True)]
-
-
 async def _elsewhere(
-    task: Task, graded: Sequence[Graded], texts: Sequence[Text], leniency: float = 0.0
-) -> list[tuple[Graded, Score]]:
-    """Verdicts of a fresh process; none where the verifier cannot be taken to one."""
-    most = 6 if isinstance(task, ProgramTask) or sizes(task.verifier).probed == 1 else ELSEWHERE
-    verifier = task.verifier if task.verifier.isolated else Elsewhere(verifier=task.verifier)
-    pool = VerifierPool({task.name: verifier}, workers=1, max_error_share=1.0)
+    task: Task, texts: Sequence[Text], leniency: float = 0.0
+) -> tuple[Sequence[int], Sequence[Graded]]:
+    """Places of some texts, with verdicts of a fresh process; none where the verifier cannot be taken to one."""
+    places = _spread(texts, ELSEWHERE if _sizes(task).probed > MOST_COSTLY else 6)
+    pool = VerifierPool({task.name: Elsewhere(verifier=task.verifier)}, workers=1, max_error_share=1.0)
     try:
-        return await _twice(pool, graded, texts, _spread(texts, most), leniency)
+        return places, await _grade(pool, [texts[i] for i in places], leniency)
     except DataError:
-        return []
+        return (), ()
     finally:
         pool.close()
 
 
 async def _canaries(pool: VerifierPool, task: Task, rows: Sequence[Problem]) -> list[tuple[str, bool]]:
-    """(name and verdict, whether the verdict is wrong) of each known hack and honest program, by the task's verifier."""
+    """(name and verdict, whether it is wrong) of each known hack and honest program, by the task's verifier."""
     kinds = {"stdin" if p.target.get("kind") == "stdin" else "function" for p in rows}
     chosen = [c for c in canaries() if c.kind in kinds and not c.endless]
     targets = {
@@ -296,7 +295,7 @@ async def completion_checks(rehearsal: Rehearsal, *, most_errors: float, lenienc
         scores = [r.score for _, r in judged if r.score is not None]
         texts = [(p, "completion", r.text) for p, r in judged]
         graded = [Graded(problem=p.id, kind=k, text=t, score=s) for (p, k, t), s in zip(texts, scores, strict=True)]
-        again = await _elsewhere(task, graded, texts, leniency)
+        again = [] if task.verifier.isolated else _pairs(graded, *await _elsewhere(task, texts, leniency))
         mine = [checks.completions_judged(scores, [(g.score, s) for g, s in again], most_errors)]
         if rehearsal.learned:
             mine.append(_readings(task, scores))

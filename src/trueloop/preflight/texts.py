@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import combinations, product
 
 from trueloop.records import Prompt
 
@@ -23,6 +24,9 @@ ALIKE = 0.7
 CROWD = 40
 """Texts that share a hash beyond which it is a phrase of all of them, and no reason to compare any two."""
 
+LONGEST = 600
+"""Characters of a text that are compared: its first ones."""
+
 _SPACES = re.compile(r"\s+")
 _DRESSING = re.compile(r"[*_`\"'“”‘’!?:;]|[.,](?!\d)")
 _WORDS = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]")
@@ -34,11 +38,10 @@ def text_of(prompt: Prompt) -> str:
 
 
 def bare(texts: Sequence[str]) -> list[str]:
-    """The texts without what all of them begin and end with, such as `Q: ` and `\\nA:`; as they are where that is all."""
+    """The texts without what all begin and end with, such as `Q: ` and `\\nA:`; as they are where that is all."""
     if len(set(texts)) < 2:
         return list(texts)
-    start = _whole_words(os.path.commonprefix(texts))
-    end = _whole_words(os.path.commonprefix([t[::-1] for t in texts]))
+    start, end = _shared(texts), _shared([t[::-1] for t in texts])
     short = min(map(len, texts)) <= start + end
     return list(texts) if short else [t[start : len(t) - end] for t in texts]
 
@@ -48,40 +51,38 @@ def normal(text: str) -> str:
     return _SPACES.sub(" ", _DRESSING.sub("", text.casefold())).strip()
 
 
-def near_pairs(left: Mapping[str, str], right: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """Pairs of keys whose normal texts are nearly the same and not equal, with the same numbers in both.
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """Texts by key, and the keys of the texts that have a hash among their smallest."""
 
-    Within `left`, or between `left` and `right`.  Texts of fewer than 2 * SHINGLE words are not compared: too little
-    tells one short question from another.
-    """
-    other = left if right is None else right
-    sketches = _sketches(left) if right is None else _sketches({**_named(0, left), **_named(1, right)})
-    candidates: set[tuple[str, str]] = set()
-    for keys in sketches.values():
-        if len(keys) <= CROWD:
-            candidates.update(_crossing(keys) if right is not None else combinations(sorted(keys), 2))
-    return sorted(pair for pair in candidates if _alike(left[pair[0]], other[pair[1]]))
+    texts: Mapping[str, str]
+    keys: Mapping[int, Sequence[str]]
 
 
-def _named(side: int, texts: Mapping[str, str]) -> dict[str, str]:
-    return {f"{side}{key}": text for key, text in texts.items()}
-
-
-def _crossing(keys: Sequence[str]) -> list[tuple[str, str]]:
-    ours, theirs = ([k[1:] for k in keys if k[0] == side] for side in "01")
-    return [(a, b) for a in ours for b in theirs]
-
-
-def _sketches(texts: Mapping[str, str]) -> dict[int, list[str]]:
+def sketches(texts: Mapping[str, str]) -> Sketches:
+    """What normal texts are compared by.  Those of fewer than 2 * SHINGLE words are left out: too little tells
+    one short question from another."""
     found: dict[int, list[str]] = defaultdict(list)
     for key, text in texts.items():
-        for value in sorted(map(_hash, _shingles(text)))[:SKETCH]:
+        for value in nsmallest(SKETCH, map(_hash, _shingles(text))):
             found[value].append(key)
-    return found
+    return Sketches(texts, found)
+
+
+def near_pairs(left: Sketches, right: Sketches | None = None) -> list[tuple[str, str]]:
+    """Pairs of keys whose texts are nearly the same and not equal, with the same numbers in both: within `left`, or
+    between `left` and `right`."""
+    other = left if right is None else right
+    pairs: set[tuple[str, str]] = set()
+    for value, mine in left.keys.items():
+        theirs = other.keys.get(value, ())
+        if len(mine) <= CROWD and len(theirs) <= CROWD:
+            pairs.update(combinations(mine, 2) if right is None else product(mine, theirs))
+    return sorted(pair for pair in pairs if _alike(left.texts[pair[0]], other.texts[pair[1]]))
 
 
 def _shingles(text: str) -> set[str]:
-    words = _WORDS.findall(text)
+    words = _WORDS.findall(text[:LONGEST])
     if len(words) < 2 * SHINGLE:
         return set()
     return {" ".join(words[i : i + SHINGLE]) for i in range(len(words) - SHINGLE + 1)}
@@ -102,6 +103,8 @@ def _numbers(text: str) -> list[str]:
     return sorted(w for w in _WORDS.findall(text) if w[0].isdigit())
 
 
-def _whole_words(common: str) -> int:
-    """The length of a common part that ends between words."""
-    return len(common) - len(re.search(r"\w*\Z", common).group())  # type: ignore[union-attr]
+def _shared(texts: Sequence[str]) -> int:
+    """The length of what all texts begin with, up to the end of its last whole word."""
+    first, last = min(texts), max(texts)
+    n = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return next((i for i in range(n, 0, -1) if not first[i - 1].isalnum()), 0)

@@ -62,7 +62,9 @@ class DataTask(Task):
 
     def at_hand(self) -> tuple[str, ...]:
         """The splits whose files are there."""
-        return tuple(s for s in self.splits if self._path is not None and (self._path / self._names[s]).is_file())
+        if self._path is None:
+            return ()
+        return tuple(s for s in self.splits if s not in self._names or (self._path / self._names[s]).is_file())
 
     @abstractmethod
     def problem(self, row: Mapping[str, Json], split: str) -> Problem:

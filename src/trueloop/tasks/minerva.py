@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from trueloop.records import Message, Prompt
+from trueloop.records import Message, Problem, Prompt
 from trueloop.tasks.base import Demonstration
 from trueloop.tasks.maths import MathsSettings, MathsTask, MathTask
 from trueloop.verify.maths import Maths
