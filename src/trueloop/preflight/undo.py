@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from trueloop.train.step import Trainer
 
 
 @contextmanager
-def undone(trainer: Trainer) -> Iterator[None]:
-    """Whatever happens to weights, moments, counters and interventions inside is undone at the end."""
-    state = trainer.state_dict()
+def undone(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
+    """Whatever happens to weights, moments, counters and interventions inside is undone at the end.
+
+    Gives the trained weights as they are before, by name.
+    """
+    state = copy.deepcopy(trainer.state_dict())
     before = {name: p.detach().clone() for name, p in trainer.trainable.items()}
     try:
-        yield
+        yield before
     finally:
         with torch.no_grad():
             for name, p in trainer.trainable.items():
