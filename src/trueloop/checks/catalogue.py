@@ -6,6 +6,7 @@ from trueloop.checks import (
     data,
     liveness,
     numerics,
+    outcome,
     pair_steps,
     preferences,
     prompt,
@@ -15,6 +16,7 @@ from trueloop.checks import (
     served,
     serving,
     task,
+    transcripts,
 )
 from trueloop.checks.base import CHECKS, Check
 from trueloop.checks.running import flow, optimizer, policy, resources, rewards, rollouts
@@ -34,6 +36,8 @@ THEMES = (
     preferences,
     pair_steps,
     *RUNNING,
+    transcripts,
+    outcome,
 )
 """Importing a theme registers its checks."""
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from trueloop import __version__
-from trueloop.cli import checking, evaluation, runs, sampling, serving
+from trueloop.cli import checking, doctoring, evaluation, replaying, runs, sampling, serving
 from trueloop.errors import ConfigError, TrueloopError
 
 _FILE_ERRORS = {
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"trueloop {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    for part in (runs, checking, sampling, evaluation, serving):
+    for part in (runs, checking, doctoring, replaying, sampling, evaluation, serving):
         part.add(commands)
     return parser
 

@@ -183,3 +183,20 @@ def _over(value_KB: np.ndarray, scale_K: np.ndarray) -> np.ndarray:
 def _reaching(null_B: np.ndarray, t: float) -> float:
     """(1 + how many of `null` reach t) / (1 + all): never 0."""
     return float((1 + (null_B >= t * (1 - 1e-9)).sum()) / (1 + len(null_B)))
+
+
+def highest_by_chance(
+    ses: Sequence[float], *, level: float = 0.95, draws: int = 20_000, seed: int = 0
+) -> tuple[float, float]:
+    """How far above the truth the highest of K equal values looks when each is measured with an error: mean, quantile.
+
+    ses   standard errors of the K measurements, taken as independent and normal
+
+    The mean is what picking the best of K checkpoints by one noisy evaluation each promises too much (for equal errors
+    about se sqrt(2 ln K)); measurements on the same rows hang together, which makes the true figure smaller.
+    """
+    if not ses or min(ses) < 0:
+        raise DataError(f"highest_by_chance: expected standard errors of at least one measurement, got {list(ses)}")
+    noise_BK = np.random.default_rng(seed).standard_normal((draws, len(ses))) * np.asarray(ses, dtype=float)
+    highest_B = noise_BK.max(axis=1)
+    return float(highest_B.mean()), float(np.quantile(highest_B, level))

@@ -1,0 +1,38 @@
+"""The doctor's command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Register the command with the subparsers `commands`."""
+    doctor = commands.add_parser(
+        "doctor", help="say what is most likely wrong with a run, or with another trainer's transcripts"
+    )
+    doctor.add_argument(
+        "record", type=Path, metavar="RUN_OR_JSONL", help="a run directory, or JSON lines of prompt, completion, reward"
+    )
+    doctor.add_argument("--json", action="store_true", help="print the diagnoses as JSON")
+    doctor.set_defaults(command=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    """0 where it is healthy, or has the diagnosis that it declares; 1 otherwise."""
+    from trueloop.checks.outcome.ending import as_expected
+    from trueloop.doctor import as_json, examine, words
+
+    report = examine(arguments.record)
+    if arguments.json:
+        print(json.dumps(as_json(report), ensure_ascii=False, indent=1, allow_nan=True))
+    else:
+        print(words(report))
+    if report.expected is None:
+        return 0 if report.healthy else 1
+    verdict = as_expected([d.id for d in report.diagnoses], report.expected)
+    if not arguments.json:
+        print(f"{verdict.status}: {verdict.evidence}")
+    return 0 if verdict.status == "pass" else 1
