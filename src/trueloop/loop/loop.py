@@ -15,22 +15,28 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trueloop.checks.running.seen import Setup
 from trueloop.config import Config
 from trueloop.engines.base import Engine
+from trueloop.errors import CheckFailed, StoreError
 from trueloop.loop.feed import Feed, Fill
+from trueloop.loop.liveness import Liveness, LivenessConfig
+from trueloop.loop.monitor import Monitor
+from trueloop.loop.probe import Probe
 from trueloop.loop.progress import Report
+from trueloop.loop.recording import recorded
 from trueloop.loop.stops import Guard
-from trueloop.loop.unchanged import ADVICE, FIRST, reason, unchanged_steps
 from trueloop.loop.watchdog import Watchdog, WatchdogConfig
 from trueloop.models import Policy
-from trueloop.records import Json, StepReport
-from trueloop.store.artefacts import atomic_file
+from trueloop.records import CheckResult, Json, StepReport
+from trueloop.store.bundle import write_bundle
 from trueloop.store.run import Run
 from trueloop.train import checkpoint
 from trueloop.train.batch import Stream
@@ -50,20 +56,17 @@ class LoopConfig(Config):
     steps: Annotated[int, Field(ge=1)]
     checkpoint_every: Annotated[int, Field(ge=1)]
     watchdog: WatchdogConfig = WatchdogConfig()
+    liveness: LivenessConfig = LivenessConfig()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How a loop ended: after its last step, at the end of the data, by an early stop, or by a signal.
-
-    unchanged  how many of the steps changed no weight; all of them: nothing was trained
-    """
+    """How a loop ended: after its last step, at the end of the data, by an early stop, or by a signal."""
 
     step: int
     outcome: Literal["completed", "stopped", "interrupted"]
     why: str
     signal: int | None = None
-    unchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class Loop:
         sampler: Sampler | None = None,
         guard: Guard | None = None,
         shown: Sequence[str] = ("loss",),
+        probe: Probe | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         self.config, self.run, self.trainer, self.feed = config, run, trainer, feed
         self.title, self.sampler, self.guard, self.shown = title, sampler, guard, shown
@@ -101,6 +106,10 @@ class Loop:
         self._busy = False
         self._watchdog = Watchdog(config.watchdog, feed.describe, self._report_stuck, feed.life)
         self._progress = Report(title, config.steps)
+        self._liveness = Liveness(config.liveness, run, trainer, sampler, probe)
+        self._streams: Sequence[Stream] = ()
+        setup = Setup(steps=config.steps, lr=trainer.optim.lr, every=config.checkpoint_every)
+        self._monitor = monitor or Monitor(setup)
 
     def resume(self) -> int:
         """Go back to the latest checkpoint and drop what was written after it; the step that it is at, 0 for none."""
@@ -115,6 +124,9 @@ class Loop:
         if self.guard is not None:
             self.guard.restore(state["guard"])
         self.run.rewind(self.step)
+        if "liveness" in state:
+            self._liveness.restore(state["liveness"])
+        self._monitor.restore(self.run)
         return self.step
 
     async def go(self) -> Ending:
@@ -138,6 +150,7 @@ class Loop:
             self._handle_signals(False)
 
     async def _steps(self) -> Ending:
+        self._monitor.begin(self.trainer.trainable)
         if self.sampler is not None:
             await self.sampler.sync(self.trainer.version)
         with Report(self.title, self.config.steps, done=self.step) as self._progress:
@@ -173,15 +186,18 @@ class Loop:
 
     async def _one(self, fill: Fill) -> str | None:
         """One optimizer step and what follows it; why to stop, or None."""
+        self._phase("recording the batch")
+        await asyncio.to_thread(self._before, fill.streams)
+        version = self.trainer.version
         report = await self._train(fill.streams)
         self.step += 1
         if self.sampler is not None and self._in_sync:
             self._phase("moving weights to the engine")
             await self.sampler.sync(self.trainer.version)
-        row = metrics_row(self.step, report, fill.metrics)
+        row = metrics_row(self.step, report, {**fill.metrics, **self._monitor.measure(fill, report, version)})
         self.run.write_step(row, fill.rows)
-        if self.step == FIRST:
-            self._warn_if_unchanged()
+        lively = await self._liveness.row(self.step, report, in_sync=self._in_sync)
+        self._judge([*self._monitor.after_step(row, self.run), *self._monitor.beside(lively)])
         last = self.step == self.config.steps
         score = await self._evaluate() if self.guard is not None and (self.guard.due(self.step) or last) else None
         due = self.step % self.config.checkpoint_every == 0 or last
@@ -190,6 +206,15 @@ class Loop:
         self._watchdog.beat()
         self._progress.advance({k: row[k] for k in self.shown if k in row})
         return self.guard.verdict() if self.guard is not None and score is not None else None
+
+    def _before(self, streams: Sequence[Stream]) -> None:
+        """Record what the step will train on, as far as there is room, and look at the weights that it will change."""
+        self._streams, recent = streams, self.run.recent
+        batch = recorded(streams)
+        if recent.write(self.step + 1, batch) is None and (all_kept := self.run.checkpoints.all()):
+            recent.drop(until=all_kept[-1].step)
+            recent.write(self.step + 1, batch)
+        self._liveness.before(self.step + 1)
 
     async def _train(self, streams: Sequence[Stream]) -> StepReport:
         self._phase("optimizer step")
@@ -200,7 +225,8 @@ class Loop:
             return report
         finally:
             if not done:
-                self._save_failure(streams)
+                error = sys.exception()
+                self._save_failure(self.step + 1, {"error": type(error).__name__, "why": str(error)})
 
     def _step(self, streams: Sequence[Stream]) -> StepReport:
         self._busy = True
@@ -220,56 +246,58 @@ class Loop:
         self._phase("guard evaluation", counted=False)
         value, row = await self.guard.measure(self.step)
         self.run.add_evaluation({"name": "guard", **row}, self.step)
+        self._judge(self._monitor.after_evaluation(row, self.step))
         return value
 
     def _checkpoint(self, score: float | None) -> None:
         self._phase("checkpoint")
         self._keep_rest(ended=False)
-        state = {"step": self.step, "feed": self.feed.state(), "guard": self.guard.state() if self.guard else None}
+        guard = self.guard.state() if self.guard else None
+        state = {"step": self.step, "feed": self.feed.state(), "guard": guard, "liveness": self._liveness.state()}
 
         def write(directory: Path) -> None:
             checkpoint.write(directory, self.trainer)
             (directory / "loop.json").write_text(json.dumps(state))
 
         self.run.checkpoints.save(self.step, write, score=score)
+        kept = [c.step for c in self.run.checkpoints.all()]
+        self.run.recent.drop(until=kept[-2] if len(kept) > 1 else kept[-1])
 
     def _end(self, outcome: Literal["completed", "stopped", "interrupted"], why: str) -> Ending:
         if all(c.step != self.step for c in self.run.checkpoints.all()):
             self._checkpoint(None)
         self._keep_rest(ended=outcome != "interrupted")
-        if unchanged := unchanged_steps(self.run.metrics()):
-            why = f"{why}; {len(unchanged)} of {self.step} steps changed nothing: {reason(unchanged)}"
-        return Ending(step=self.step, outcome=outcome, why=why, signal=self._signal, unchanged=len(unchanged))
+        if outcome != "interrupted":
+            self._judge(self._monitor.end(self.run, self.step))
+        if still := self._monitor.seen.steps - self._monitor.seen.moved:
+            why = f"{why}; {still} of {self.step} steps changed nothing"
+        return Ending(step=self.step, outcome=outcome, why=why, signal=self._signal)
 
     def _keep_rest(self, *, ended: bool) -> None:
         """Write rollouts that no step has taken, such as those filtered after the last one was filled."""
         if rows := self.feed.rest(ended=ended):
             self.run.add_rollouts(rows, rows[0]["step"])
 
-    def _warn_if_unchanged(self) -> None:
-        unchanged = unchanged_steps(self.run.metrics())
-        if len(unchanged) == self.step:
-            why = reason(unchanged)
-            print(f"warning: the first {self.step} steps changed nothing: {why}; {ADVICE}", file=sys.stderr)
-
     def _phase(self, name: str, *, counted: bool = True) -> None:
         self._watchdog.phase(name, counted=counted)
         self._progress.phase(name)
 
-    def _save_failure(self, streams: Sequence[Stream]) -> None:
-        latest = self.run.checkpoints.latest()
-        bundle = {
-            "step": self.step + 1,
-            "checkpoint": latest.path.name if latest is not None else None,
-            "streams": [
-                {"name": s.name, "samples": [asdict(x) for x in s.samples], "pairs": [asdict(x) for x in s.pairs]}
-                for s in streams
-            ],
-        }
-        path = self.run.path / "failures" / f"step-{self.step + 1:06d}.json"
-        path.parent.mkdir(exist_ok=True)
-        with atomic_file(path, what="the batch of the failed step") as temporary:
-            temporary.write_text(json.dumps(bundle))
+    def _judge(self, results: Sequence[CheckResult]) -> None:
+        """Write results down; a fail that nobody allowed ends the run, with what repeats the step."""
+        for result in results:
+            self.run.add_check(result, self.step)
+            if result.status == "warn" and result.advice:
+                self._progress.say(f"warning: step {self.step}: {result.id}: {result.evidence}; {result.advice}")
+        if failed := [r for r in results if r.refuses]:
+            words = "; ".join(f"{r.id}: {r.evidence}; {r.advice}" for r in failed)
+            self._save_failure(self.step, {"error": CheckFailed.__name__, "why": words})
+            raise CheckFailed(f"step {self.step}: {words}")
+
+    def _save_failure(self, step: int, why: Mapping[str, Json]) -> None:
+        """The step with all that repeats it; what ended it matters more than a bundle that cannot be written."""
+        with suppress(StoreError):
+            self.run.recent.write(step, recorded(self._streams), room=False)
+            write_bundle(self.run, step, why)
 
     def _handle_signals(self, on: bool) -> None:
         loop = asyncio.get_running_loop()

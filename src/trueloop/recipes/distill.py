@@ -177,6 +177,7 @@ async def _train(
             rehearsing=rehearsing,
             title="distill",
             shown=("reward/mean", "distill/divergence", "length/mean"),
+            rewarded=False,
             beside=parts.beside(),
         )
 

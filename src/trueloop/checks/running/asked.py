@@ -1,0 +1,50 @@
+"""The checks of a run under way, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trueloop.checks.running import flow, optimizer, policy, rewards, rollouts
+from trueloop.checks.running.seen import Seen
+from trueloop.records import CheckResult
+
+Asked = Callable[[Seen], CheckResult]
+
+AFTER_A_STEP: tuple[Asked, ...] = (
+    optimizer.finite,
+    optimizer.gradient_spike,
+    optimizer.gradient_trend,
+    optimizer.gradient_vanished,
+    optimizer.weights_moved,
+    optimizer.update_size,
+    optimizer.memory,
+    optimizer.learning_rate,
+    optimizer.trained,
+    policy.ratio,
+    policy.kl,
+    policy.clip_share,
+    policy.entropy,
+    policy.loss,
+    policy.metric_frozen,
+    rollouts.length,
+    rollouts.cut,
+    rollouts.distinct,
+    rollouts.repetition,
+    rewards.signal,
+    rewards.constant,
+    rewards.collapse,
+    rewards.format,
+    rewards.audit,
+    rewards.learning,
+    flow.version_lag,
+    flow.trained,
+    flow.ledger,
+    flow.buffer,
+    flow.failed,
+    flow.lost,
+    flow.stale,
+    flow.filtered,
+    flow.verdicts,
+)
+
+AFTER_AN_EVALUATION: tuple[Asked, ...] = (rollouts.guard_cut, rewards.held_out)

@@ -1,0 +1,233 @@
+"""The reward while it trains: signal, collapse, and whether it still means what it was meant to mean."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
+from trueloop.checks.running.seen import FIRST, Row, Seen, number, streak
+
+CHANCE = 1e-4
+"""How unlikely, by the flat groups before it, a run of flat groups must be for a fail."""
+
+Z = 4.0
+"""Standard errors: some fifty comparisons a step are looked at, thousands in a run."""
+
+
+@check(
+    "rewards.signal",
+    when="during",
+    question="Do some groups have rewards that differ?",
+    limit=f"three steps or more without any, where the flat groups before give that a chance below {CHANCE:g}, or five "
+    "steps and forty groups from the start; a warn where the task was solved step by step",
+)
+def signal(seen: Seen) -> Verdict:
+    """Groups in which all rewards agree teach nothing: all wrong, all right, or a verdict that went dead."""
+    rows = [r for r in seen.rows if number(r.get("groups/flat")) is not None]
+    n = streak([number(r["groups/flat"]) == 1.0 for r in rows])
+    if not rows or not seen.setup.rewarded:
+        return unknown("rewards are not what trains" if not seen.setup.rewarded else "no scored group yet")
+    dead, before = rows[len(rows) - n :], rows[: len(rows) - n]
+    groups = int(sum(_groups(row) for row in dead))
+    mean = number(rows[-1].get("reward/all")) or 0.0
+    value = {"steps": n, "groups": groups, "reward": mean}
+    if n < 3:
+        flat = number(rows[-1]["groups/flat"])
+        return passed(f"rewards agree in {flat:.0%} of the step's groups", value=value)
+    shown = f"in {n} steps, {groups} groups, all rewards of a group agree; the mean reward is {mean:.3g}"
+    advice = "read the rollouts and their verdicts (why); look at the verifier, leniency, the problems' difficulty"
+    known = sum(_groups(row) for row in before)
+    flat = sum(_groups(row) * (number(row["groups/flat"]) or 0.0) for row in before)
+    rare = known >= 16 and groups * math.log((flat + 1) / (known + 2)) < math.log(CHANCE)
+    solved = _solved(before, rows)
+    if (rare and not solved) or (not before and n >= 5 and groups >= 40 and not solved):
+        return fail(shown, advice, value=value)
+    if rare or groups >= 24:
+        return warn(shown, "the problems are solved: stop here, or ask harder ones" if solved else advice, value=value)
+    return unknown(f"{shown}: too few to tell", value=value)
+
+
+def _groups(row: Row) -> float:
+    return (number(row.get("groups/used")) or 0.0) + (number(row.get("groups/filtered")) or 0.0)
+
+
+def _solved(before: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """Whether all rollouts pass now and nearly all did before: no jump."""
+    recent = [number(row.get("reward/all")) or 0.0 for row in before[-3:]]
+    return number(rows[-1].get("groups/all_passed")) == 1.0 and bool(recent) and statistics.fmean(recent) > 0.8
+
+
+@check(
+    "rewards.constant",
+    when="during",
+    question="Do rewards differ from one rollout to the next?",
+    limit="not the same reward for every rollout of three steps, where it was another before",
+)
+def constant(seen: Seen) -> Verdict:
+    """One value for all, whatever it is: a verdict that no longer reads the answer."""
+    spread, means = seen.last("reward/std", 3), seen.last("reward/all", 3)
+    if spread is None or means is None:
+        return unknown("no three steps with rewards yet")
+    if any(spread) or len(set(means)) > 1:
+        return passed("rewards differ")
+    before = seen.before("reward/all")[:-2]
+    if before and (solved := means[0] > 0 and statistics.fmean(before[-3:]) > 0.8 * means[0]):
+        return unknown("every rollout is right, as nearly all were before", value={"solved": solved})
+    shown = f"every rollout of three steps has the reward {means[0]:g}"
+    advice = "grade the rollouts again (trueloop grade) and look at the verifier"
+    if before and abs(statistics.fmean(before[-3:]) - means[0]) > 0.1:
+        return fail(f"{shown}, the mean before was {statistics.fmean(before[-3:]):.3g}", advice, value=means[0])
+    return warn(shown, advice, value=means[0])
+
+
+@check(
+    "rewards.collapse",
+    when="during",
+    question="Is the reward near the best that the run has had?",
+    limit=f"the mean of four steps not {Z:g} standard errors below half of the best eight before; a fifth is a fail where rewards train",
+)
+def collapse(seen: Seen) -> Verdict:
+    """What was learned and is lost again; a curriculum that gets harder shows here too."""
+    means = [(m, s, _rollouts(r)) for r in seen.rows if (m := _of(r, "reward/all")) is not None for s in [_std(r)]]
+    if len(means) < FIRST + 4:
+        return unknown(f"fewer than {FIRST + 4} steps with rewards")
+    now = statistics.fmean(m for m, _, _ in means[-4:])
+    best = max(statistics.fmean(m for m, _, _ in means[k : k + FIRST]) for k in range(len(means) - FIRST - 3))
+    spread = statistics.fmean(s for _, s, _ in means)
+    error = spread * math.sqrt(1 / max(sum(n for _, _, n in means[-4:]), 1) + 1 / (FIRST * max(means[0][2], 1)))
+    shown = f"the reward is {now:.3g} over four steps, its best eight were {best:.3g}"
+    advice = (
+        "stop at the best checkpoint; lower optim.lr or add kl; look at entropy, length and gradient before the fall"
+    )
+    if best <= 0 or best - now < Z * error:
+        return passed(shown, value=now, limit=best / 2)
+    if now < best / 5 and seen.setup.rewarded:
+        return fail(shown, advice, value=now, limit=best / 5)
+    if now < best / 2:
+        return warn(shown, advice, value=now, limit=best / 2)
+    return passed(shown, value=now, limit=best / 2)
+
+
+def _of(row: Row, key: str) -> float | None:
+    return number(row.get(key))
+
+
+def _std(row: Row) -> float:
+    return number(row.get("reward/std")) or 0.0
+
+
+def _rollouts(row: Row) -> float:
+    return number(row.get("rollouts/used")) or 0.0
+
+
+@check(
+    "rewards.format",
+    when="during",
+    question="Do right answers keep the format that was asked for?",
+    limit=f"right answers in the wrong format not up by 15 points and {Z:g} standard errors on the best four steps; a "
+    "fail where also strict answers lost half of their best and lenient ones nothing",
+)
+def format(seen: Seen) -> Verdict:
+    """The gap between the lenient and the strict reading of the same completions."""
+    rows = [r for r in seen.rows if _of(r, "parts/strict") is not None and _of(r, "parts/lenient") is not None]
+    if len(rows) < FIRST:
+        return unknown(f"fewer than {FIRST} steps graded both ways")
+    fours = [_pool(rows[k : k + 4]) for k in range(len(rows) - 3)]
+    strict, lenient = fours[-1]
+    tight = min(gap for gap in (loose - exact for exact, loose in fours[:-3] or fours[:1]))
+    gap, n = lenient - strict, 4 * max(_rollouts(rows[-1]), 1)
+    error = math.sqrt((gap * (1 - gap) + tight * (1 - tight) + 0.5 / n) / n) if 0 <= gap <= 1 else 1.0
+    shown = f"right in another format: {gap:.1%} of the completions, {tight:.1%} in the best four steps"
+    advice = "read the rollouts; lower leniency, or stop at the best checkpoint: the policy is paid for another format"
+    best, loose = max(exact for exact, _ in fours), max(loose for _, loose in fours[:-1] or fours)
+    lost = strict < best / 2 and lenient > 0.9 * loose
+    if gap - tight > 0.15 and gap - tight > Z * error:
+        return (fail if lost else warn)(shown, advice, value=gap, limit=tight + 0.15)
+    return passed(shown, value=gap, limit=tight + 0.15)
+
+
+def _pool(rows: Sequence[Row]) -> tuple[float, float]:
+    strict = statistics.fmean(_of(r, "parts/strict") or 0.0 for r in rows)
+    return strict, statistics.fmean(_of(r, "parts/lenient") or 0.0 for r in rows)
+
+
+@check(
+    "rewards.held_out",
+    when="during",
+    question="Does the guard rise when the reward does?",
+    limit=f"no evaluation {Z:g} standard errors and 5 points below the best one before; a fail at half of it",
+)
+def held_out(seen: Seen) -> Verdict:
+    """The same model on held-out problems: what trains is not what is wanted if only the reward rises."""
+    for name in ("strict", "lenient"):
+        found = [(v["mean"], v.get("se") or 0.0) for e in seen.evaluations if isinstance(v := e.get(name), dict)]
+        if len(found) < 2:
+            continue
+        (now, se), (best, best_se) = found[-1], max(found[:-1])
+        rose = _rise(seen)
+        shown = f"the guard's {name} accuracy is {now:.1%}, it has been {best:.1%}; the reward {rose}"
+        advice = "compare the rollouts that are paid with the guard's answers; stop at the best checkpoint"
+        if best - now > max(0.05, Z * math.hypot(se, best_se)):
+            worse = now < best / 2
+            return (fail if worse else warn)(shown, advice, value=now, limit=best)
+    return (
+        passed("no evaluation is below one before it") if len(seen.evaluations) > 1 else unknown("no two evaluations")
+    )
+
+
+def _rise(seen: Seen) -> str:
+    began, last = seen.began("reward/all"), seen.last("reward/all", FIRST)
+    if began is None or last is None:
+        return "is not known"
+    return f"went from {began:.3g} to {statistics.fmean(last):.3g}"
+
+
+@check(
+    "rewards.audit",
+    when="during",
+    question="Does what is only looked at go along with what is paid?",
+    limit=f"where an audit went along with the reward at the start (correlation above 0.3), it does not fall by {Z:g} "
+    "standard errors and 10 points; one that did not, is not paid for later (correlation up by 0.4)",
+)
+def audit(seen: Seen) -> Verdict:
+    """Each audit's mean and its correlation with the reward over the rollouts of a step; audits never train."""
+    names = [key.removeprefix("agreement/") for key in seen.row if key.startswith("agreement/")]
+    found = []
+    for name in names:
+        began, last = seen.began(f"agreement/{name}"), seen.last(f"agreement/{name}", 4)
+        was, now = seen.began(f"audit/{name}"), seen.last(f"audit/{name}", 4)
+        if began is None or last is None or was is None or now is None:
+            continue
+        agreement, mean = statistics.fmean(last), statistics.fmean(now)
+        error = math.sqrt(max(was * (1 - was), 0.01) / (4 * max(_rollouts(seen.row), 1)))
+        if began > 0.3 and was - mean > max(0.1, Z * error):
+            found.append(f"{name} fell from {was:.3g} to {mean:.3g}")
+        elif agreement - began > 0.4:
+            found.append(f"the reward pays for {name}: correlation {agreement:.2f}, {began:.2f} at the start")
+    if not names:
+        return unknown("nothing is audited")
+    if found:
+        return warn("; ".join(found), "read the rollouts that are paid now and were not at the start", value=found)
+    return passed(f"{len(names)} audits go along with the reward as at the start")
+
+
+@check(
+    "rewards.learning",
+    when="during",
+    question="Does the reward move where the gradient does?",
+    limit="by step 50 and half of the run, the last sixteen steps differ from the first eight by two standard errors",
+)
+def learning(seen: Seen) -> Verdict:
+    """Late, and a warn only: a policy that does not learn looks healthy in every other way."""
+    began, last = seen.began("reward/all"), seen.last("reward/all", 2 * FIRST)
+    if began is None or last is None or seen.steps < max(50, seen.setup.steps // 2) or not seen.setup.rewarded:
+        return unknown("too early to say")
+    first = [x for row in seen.beginning if (x := number(row.get("reward/all"))) is not None]
+    error = math.sqrt(statistics.variance(first) / len(first) + statistics.variance(last) / len(last))
+    gain = statistics.fmean(last) - statistics.fmean(first)
+    shown = f"the reward went from {statistics.fmean(first):.3g} to {statistics.fmean(last):.3g} in {seen.steps} steps"
+    if abs(gain) < 2 * error and statistics.fmean(last) < 0.9:
+        return warn(shown, "raise optim.lr, or look at advantages, masks and the share of flat groups", value=gain)
+    return passed(shown, value=gain)
