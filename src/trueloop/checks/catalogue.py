@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trueloop.checks import (
     data,
+    direction,
     liveness,
     numerics,
     outcome,
@@ -13,6 +14,7 @@ from trueloop.checks import (
     prompt_tokens,
     sampled,
     sampling,
+    schedule,
     served,
     serving,
     task,
@@ -29,8 +31,10 @@ THEMES = (
     prompt_tokens,
     sampling,
     sampled,
+    direction,
     liveness,
     serving,
+    schedule,
     served,
     numerics,
     preferences,

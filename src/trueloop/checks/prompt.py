@@ -24,12 +24,14 @@ class Asked:
 
     shown    the decoded tokens that the sampler was given, beginning tokens left out
     said     the same of what the task says, template included
-    content  the problem's own words
+    content  the problem's own words, without what all problems share
+    message  the text, or the last message, that the template is put around
     """
 
     shown: str
     said: str
     content: str
+    message: str
 
 
 @check(
@@ -92,7 +94,7 @@ def template_applied_once(asked: Sequence[Asked], *, template: str, shots: int) 
         return unknown("no prompt was made")
     twice = [doubled_label(a.shown) for a in asked]
     lines = [doubled_line(a.shown, a.content) if shots == 0 else None for a in asked]
-    repeated = [a.shown.count(a.content) > 1 and len(a.content) >= 8 for a in asked]
+    repeated = [a.shown.count(a.content) > 1 and len(a.content) >= 5 for a in asked]
     for what, found in (("the label", twice), ("the line", lines), ("the problem", repeated)):
         hits = [(a, x) for a, x in zip(asked, found, strict=True) if x]
         if len(hits) * 2 > len(asked):
@@ -102,7 +104,7 @@ def template_applied_once(asked: Sequence[Asked], *, template: str, shots: int) 
                 "apply the template once: give the plain text with template 'chat', or rendered text with 'none'",
                 value=len(hits),
             )
-    turns = [a for a in asked if _OPENS_A_TURN.match(a.content)]
+    turns = [a for a in asked if _OPENS_A_TURN.match(a.message)]
     if template == "chat" and len(turns) * 2 > len(asked):
         return warn(
             f"the chat template is put around text that opens the answer's turn itself: {excerpt(turns[0].shown, 200)}",
@@ -124,16 +126,17 @@ class Fit:
     own: tuple[float, ...]
 
 
-NOISE = 0.3
-"""Nats per token: a format in which a model's own words are less certain by this much is foreign to it."""
+NOISE, STRANGE = 0.3, 0.7
+"""Nats per token.  A format is foreign to a model whose own words are less certain in it by the first; or to which good
+answers are less likely by the second: style alone (a solution that is not how it talks) makes a smaller difference."""
 
 
 @check(
     "prompt.chat_template_on_base_model",
     when="before",
     question="Does the model know the chat template that it is asked with?",
-    limit="fail where its own words are less certain by more than 0.3 nats a token (99 % interval) than after raw "
-    "text, and known good answers are less likely too",
+    limit="fail where its own words cost more by 0.3 nats a token than after raw text and known good answers are less "
+    "likely too, or where these cost more by 0.7 (99 % intervals)",
 )
 def chat_template_on_base_model(chat: Fit, raw: Fit, *, learned: bool) -> Verdict:
     """chat, raw: the same problems in both formats; the run uses the chat template."""
@@ -144,8 +147,8 @@ def chat_template_on_base_model(chat: Fit, raw: Fit, *, learned: bool) -> Verdic
     "prompt.raw_text_on_chat_model",
     when="before",
     question="Does the model know raw text, where it has a chat template that is not used?",
-    limit="warn where its own words are less certain by more than 0.3 nats a token (99 % interval) than in the "
-    "template, and known good answers are less likely too",
+    limit="warn where its own words cost more by 0.3 nats a token than in the template and known good answers are less "
+    "likely too, or where these cost more by 0.7 (99 % intervals)",
 )
 def raw_text_on_chat_model(raw: Fit, chat: Fit, *, learned: bool) -> Verdict:
     """raw, chat: the same problems in both formats; the run uses raw text."""
@@ -163,15 +166,16 @@ def _compared(used: Fit, other: Fit, learned: bool, name: str, another: str, *, 
         f"after {another} (99 % interval of the difference {low:+.2f} to {high:+.2f})"
     )
     worse = low > NOISE
-    if used.reference:
-        low_r, mean_r, _ = _difference(used.reference, other.reference)
-        shown += f"; good answers {mean_r:+.2f} nats a token, {len(used.reference)} rows"
-        worse = worse and low_r > 0
-    value = {"own": own, "limit": NOISE}
+    value = {"own": own, "reference": None}
+    if len(used.reference) > 2:
+        low_r, mean_r, high_r = _difference(used.reference, other.reference)
+        shown += f"; good answers {mean_r:+.2f} nats a token ({low_r:+.2f} to {high_r:+.2f})"
+        worse = low_r > STRANGE or (worse and low_r > 0)
+        value["reference"] = mean_r
     advice = f"ask this model with {another}: set the task's template, or take the model that the template belongs to"
     if worse:
         return (fail if grave else warn)(shown, advice, value=value, limit=NOISE)
-    if low <= NOISE < own:
+    if not used.reference and low <= NOISE < own:
         return unknown(f"{shown}: too few to tell", advice, value=value, limit=NOISE)
     return passed(shown, value=value, limit=NOISE)
 

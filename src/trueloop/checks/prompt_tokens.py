@@ -95,6 +95,27 @@ def sampler_stops_on_end(sampler: Sequence[str], must: Sequence[tuple[str, str]]
     return passed(f"the sampler stops on {listed(sampler, 5)}, as {listed([r for r, _ in must])} need", value=value)
 
 
+@check(
+    "prompt.demonstrations_are_whole",
+    when="before",
+    question="Are demonstrations trained as they are written?",
+    limit="the trained tokens of every row decode to its answer, as far as the tokenizer can write it, and its end",
+)
+def demonstrations_are_whole(rows: Sequence[tuple[str, str]]) -> Verdict:
+    """rows: (answer as the tokenizer writes it, what follows the prompt in the row), both without the end token."""
+    if not rows:
+        return unknown("no demonstration is trained")
+    other = [(said, found) for said, found in rows if said != found]
+    if other:
+        said, found = other[0]
+        return fail(
+            f"{len(other)} of {len(rows)} rows do not hold their answer: {excerpt(found)} for {excerpt(said)}",
+            "look at what shortens or joins prompt and answer",
+            value=len(other),
+        )
+    return passed(f"{len(rows)} rows hold their answers, such as {excerpt(rows[0][1])}", value=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spelled:
     """A text before and after the tokenizer; kind: prompt, answer, completion; unknown: unknown tokens in it."""

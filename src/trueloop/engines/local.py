@@ -93,6 +93,11 @@ class LocalEngine:
         return self._scheduler.version
 
     @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every token that ends a completion."""
+        return self._scheduler.end_ids
+
+    @property
     def checksum(self) -> str:
         """16 hex digits over the bits of the weights in use; compare with `checksum_of` what should be in use."""
         return self._call(lambda: weights.checksum(self._decoder.slots)).result()

@@ -107,6 +107,11 @@ class Scheduler:
         """Whether anything waits or decodes."""
         return bool(self._rows or self._lots or self._batch)
 
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Every token that ends a completion."""
+        return tuple(self._ends)
+
     def submit(self, ticket: Ticket, requests: Sequence[tuple[Request, int]]) -> None:
         """Queue (request, most tokens to draw); equal prompts join the lot that waits for them, if any."""
         for request, limit in requests:

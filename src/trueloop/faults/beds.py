@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from trueloop.config import Source, read, resolve
 from trueloop.errors import ConfigError
-from trueloop.faults import pairs_bed
+from trueloop.faults import dialects, pairs_bed, rows, seams
 from trueloop.faults.base import Bed
 from trueloop.preflight.gate import Gate
 from trueloop.recipes import distill, rlvr, sampling, sft
@@ -76,7 +78,92 @@ def _pairs_lora(model: Path) -> Bed:
     return Bed(name="pairs_lora", recipe=pairs_bed, source=_paired(model), overrides=(adapter,))
 
 
-BEDS: tuple[Callable[[Path], Bed], ...] = (_rlvr, _lora, _sft, _distill, _pairs, _pairs_lora)
+def _own(model: Path) -> Bed:
+    folder = model.parent / "own"
+    verifier = f"{{kind='function', function='{folder}/rewards.py:right', style='trl'}}"
+    task = f"{{kind='own', path='{folder}', completion='completion', stops=['\\n'], max_tokens=64, verifier={verifier}}}"
+    return Bed(
+        name="own",
+        recipe=rlvr,
+        source=_without_warm_start("arithmetic", model),
+        overrides=(*SMALL, f"tasks.parts=[{{task={task}}}]", "guard.split='test'"),
+        around=partial(_made, lambda _: rows.write_own(folder), model),
+    )
+
+
+def _programs(model: Path) -> Bed:
+    """Its random policy writes no programs: a warm start is to come, so that what it samples says nothing."""
+    folder = model.parent / "programs"
+    task = f"{{kind='mbpp', path='{folder}', max_tokens=192}}"
+    return Bed(
+        name="programs",
+        recipe=rlvr,
+        source=read("arithmetic"),
+        overrides=(
+            f"tasks.parts=[{{task={task}}}]",
+            "flow.problems_per_step=8",
+            "flow.samples={kind='fixed', n=2}",
+            "guard={every=20, metric='strict', split='test', problems=14}",
+            "warm_start.guard={every=10, metric='strict', split='test', problems=14}",
+        ),
+        around=partial(_made, lambda _: rows.write_programs(folder), model),
+    )
+
+
+def _templated(model: Path) -> Bed:
+    source = _without_warm_start("arithmetic", model.parent / "templated")
+    return Bed(
+        name="templated",
+        recipe=rlvr,
+        source=source,
+        overrides=SMALL,
+        around=partial(_made, dialects.templated_model, model),
+    )
+
+
+def _chat(model: Path) -> Bed:
+    source = _without_warm_start("arithmetic", model.parent / "chat")
+    return Bed(name="chat", recipe=rlvr, source=source, overrides=SMALL, around=partial(_in_chat, model))
+
+
+def _rambling(model: Path) -> Bed:
+    source = _without_warm_start("arithmetic", model.parent / "rambling")
+    return Bed(
+        name="rambling",
+        recipe=rlvr,
+        source=source,
+        overrides=SMALL,
+        around=partial(_made, dialects.rambling_model, model),
+    )
+
+
+@contextmanager
+def _made(make: Callable[[Path], object], model: Path) -> Iterator[None]:
+    make(model)
+    yield
+
+
+@contextmanager
+def _in_chat(model: Path) -> Iterator[None]:
+    """The chat model is there, and every task asks it with its template, the question without the frame of raw text."""
+    dialects.chat_model(model)
+    with seams.task(dialects.ask_in_chat):
+        yield
+
+
+BEDS: tuple[Callable[[Path], Bed], ...] = (
+    _rlvr,
+    _lora,
+    _sft,
+    _distill,
+    _pairs,
+    _pairs_lora,
+    _templated,
+    _chat,
+    _rambling,
+    _own,
+    _programs,
+)
 
 
 def _paired(model: Path) -> Source:

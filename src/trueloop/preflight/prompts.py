@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import cast
 
 from trueloop.chat import (
@@ -19,7 +20,7 @@ from trueloop.checks import prompt as checks
 from trueloop.checks import prompt_tokens as tokens
 from trueloop.checks.prompt import Asked, Fit, Format
 from trueloop.checks.prompt_tokens import Spelled, TrainedRow
-from trueloop.checks.scaffold import frame
+from trueloop.checks.scaffold import Frame, frame
 from trueloop.errors import DataError
 from trueloop.models import Policy
 from trueloop.preflight.rehearsal import Rehearsal
@@ -51,7 +52,6 @@ def formats(
     problems = _some(task.problems(split))
     answers = _answers(task, split, problems)
     prompts = [task.prompt(p, task.few_shot(shots, exclude=p.id)) for p in problems]
-    encoded = [encode_prompt(tokenizer, p, task.template) for p in prompts]
     if guard is not None:
         own = _format(
             task, problems, tokenizer, Evaluated(split=split, stops=task.stops, max_tokens=task.max_tokens, shots=shots)
@@ -59,13 +59,12 @@ def formats(
         yield checks.same_in_evaluation(own, _format(task, _some(task.problems(guard.split)), tokenizer, guard))
     texts = [("prompt", _text(p)) for p in prompts] + [("answer", a) for a in answers.values()]
     yield tokens.tokens_round_trip([_spelled(tokenizer, kind, text) for kind, text in texts])
-    yield tokens.begins_once([_beginnings(tokenizer, ids) for ids in encoded], **_beginning(tokenizer, task.template))
     yield tokens.stops_spare_answers(list(answers.values()), task.stops)
     if task.stops:
         yield tokens.stops_can_occur([_spelled(tokenizer, "stop", s) for s in task.stops])
-    joined = [(p, ids, answers[q.id]) for q, p, ids in zip(problems, prompts, encoded, strict=True) if q.id in answers]
+    joined = [(p, answers[q.id]) for q, p in zip(problems, prompts, strict=True) if q.id in answers]
     if joined:
-        moved = [_moves(tokenizer, p, ids, a, task.template) for p, ids, a in joined]
+        moved = [_moves(tokenizer, p, a, task.template) for p, a in joined]
         yield tokens.ends_where_answers_begin(moved, example=repr(_text(prompts[0])[-12:]))
 
 
@@ -74,14 +73,22 @@ async def prompting(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
     task = next(iter(rehearsal.tasks.values()))
     tokenizer = cast(Tokenizer, rehearsal.policy.tokenizer)
     prompts = _prompts(rehearsal)
-    asked = [_asked(tokenizer, p, prompts[p.id], r, rehearsal.tasks[p.task].template) for p, r in _firsts(rehearsal)]
-    if asked:
-        yield checks.holds_the_problem(asked)
-        yield checks.as_the_task_says(asked)
-        yield checks.template_applied_once(asked, template=task.template, shots=rehearsal.shots)
-        if (result := await _fit(rehearsal, task, tokenizer, prompts)) is not None:
-            yield result
-    trained = _trained(rehearsal, task, tokenizer)
+    taught = _taught(rehearsal, tokenizer)
+    read = [(p, prompts[p.id], _prompt_ids(r)) for p, r in _firsts(rehearsal)]
+    read += [(d.problem, task.prompt(d.problem), list(before)) for d, before, _ in taught]
+    around = frame([_content(p.prompt) for p, _, _ in read])
+    asked = [_asked(tokenizer, p, said, ids, around, rehearsal.tasks[p.task].template) for p, said, ids in read]
+    yield checks.holds_the_problem(asked)
+    yield checks.as_the_task_says(asked)
+    yield checks.template_applied_once(asked, template=task.template, shots=rehearsal.shots)
+    token, expected = _beginning(tokenizer, task.template)
+    counts = [_beginnings(tokenizer, ids) for _, _, ids in read]
+    yield tokens.begins_once(counts, token=token, expected=expected)
+    if (result := await _fit(rehearsal, task, tokenizer, prompts)) is not None:
+        yield result
+    if taught:
+        yield tokens.demonstrations_are_whole([_answered(tokenizer, *row) for row in taught])
+    trained = _trained(rehearsal, tokenizer)
     yield tokens.loss_mask_is_the_completion(trained)
     facts = describe(tokenizer, rehearsal.policy.end_ids)
     yield tokens.end_token_is_trained(trained, end_is_pad=bool(facts.end_is_pad))
@@ -136,7 +143,7 @@ def _spelled(tokenizer: Tokenizer, kind: str, text: str) -> Spelled:
     return Spelled(kind=kind, before=text, after=str(tokenizer.decode(ids)), unknown=lost)
 
 
-def _moves(tokenizer: Tokenizer, prompt: Prompt, ids: tuple[int, ...], answer: str, template: Template) -> bool:
+def _moves(tokenizer: Tokenizer, prompt: Prompt, answer: str, template: Template) -> bool:
     """Whether the tokens of a prompt are others once the answer follows."""
     text = _rendered(tokenizer, prompt, template)
     apart = _encode(tokenizer, text)
@@ -157,12 +164,13 @@ def _beginnings(tokenizer: Tokenizer, ids: Sequence[int]) -> int:
     return next((k for k, i in enumerate(ids) if i != tokenizer.bos_token_id), len(ids))
 
 
-def _beginning(tokenizer: Tokenizer, template: Template) -> dict[str, object]:
+def _beginning(tokenizer: Tokenizer, template: Template) -> tuple[str | None, bool]:
+    """The beginning token, and whether tokenizer or template write it by themselves."""
     if tokenizer.bos_token_id is None:
-        return {"token": None, "expected": False}
+        return None, False
     token = str(tokenizer.decode([tokenizer.bos_token_id]))
     written = template == "chat" and _rendered(tokenizer, "?", "chat").startswith(token)
-    return {"token": token, "expected": written or (template == "none" and describe(tokenizer).adds_bos)}
+    return token, written or (template == "none" and describe(tokenizer).adds_bos)
 
 
 # -- what was read
@@ -186,11 +194,18 @@ def _prompt_ids(rollout: Rollout | Sample) -> list[int]:
     return list(rollout.tokens[: mask.index(True) if True in mask else len(mask)])
 
 
-def _asked(tokenizer: Tokenizer, problem: Problem, prompt: Prompt, rollout: Rollout, template: Template) -> Asked:
-    ids = _prompt_ids(rollout)
+def _asked(
+    tokenizer: Tokenizer, problem: Problem, prompt: Prompt, ids: list[int], around: Frame, template: Template
+) -> Asked:
     said = _encode(tokenizer, _rendered(tokenizer, prompt, template))
     shown, said = (list(x[_beginnings(tokenizer, x) :]) for x in (ids, said))
-    return Asked(shown=str(tokenizer.decode(shown)), said=str(tokenizer.decode(said)), content=_content(problem.prompt))
+    whole = _content(problem.prompt)
+    return Asked(
+        shown=str(tokenizer.decode(shown)),
+        said=str(tokenizer.decode(said)),
+        content=whole.removeprefix(around.before.strip()).removesuffix(around.after.strip()).strip() or whole,
+        message=_content(prompt),
+    )
 
 
 # -- in which format
@@ -200,7 +215,7 @@ async def _fit(
     rehearsal: Rehearsal, task: Task, tokenizer: Tokenizer, prompts: Mapping[str, Prompt]
 ) -> CheckResult | None:
     """How the model does in the run's format and in the other one; None where there is no other."""
-    if not has_chat_template(tokenizer):
+    if not has_chat_template(tokenizer) or not rehearsal.outcomes:
         return None
     problems = [(p, r) for p, r in _firsts(rehearsal) if p.task == task.name][:COMPARED]
     other: Template = "none" if task.template == "chat" else "chat"
@@ -215,12 +230,11 @@ async def _fit(
     good = {d.problem.id: d.completion for d in rehearsal.demonstrations}
     answers = {k: _encode(tokenizer, good[p.id]) for k, (p, _) in enumerate(problems) if p.id in good}
     limit = min(WORDS, rehearsal.sampling.max_tokens)
-    used = Fit(
-        reference=await _costs(rehearsal, first, answers),
-        own=tuple(_cost(r, limit) for _, r in problems if any(r.loss_mask)),
-    )
-    drawn = [await _written(rehearsal, ids, limit) for ids in second] if rehearsal.learned else []
-    against = Fit(reference=await _costs(rehearsal, second, answers), own=tuple(drawn))
+    groups = {o.ticket.problem.id: o.group.rollouts for o in rehearsal.outcomes}
+    own = [[_cost(r, limit) for r in groups[p.id] if r.completion_length] for p, _ in problems]
+    used = Fit(reference=await _costs(rehearsal, first, answers), own=tuple(fmean(costs) for costs in own if costs))
+    drawn = await _written(rehearsal, second, limit) if rehearsal.learned else ()
+    against = Fit(reference=await _costs(rehearsal, second, answers), own=drawn)
     if task.template == "chat":
         return checks.chat_template_on_base_model(used, against, learned=rehearsal.learned)
     return checks.raw_text_on_chat_model(used, against, learned=rehearsal.learned)
@@ -228,8 +242,7 @@ async def _fit(
 
 def _cost(rollout: Rollout, limit: int) -> float:
     """Nats per token of the first tokens of a completion, under the policy that wrote them."""
-    own = [x for x, on in zip(rollout.policy_logprobs, rollout.loss_mask, strict=True) if on][:limit]
-    return -sum(own) / len(own)
+    return -fmean([x for x, on in zip(rollout.policy_logprobs, rollout.loss_mask, strict=True) if on][:limit])
 
 
 async def _costs(
@@ -243,33 +256,58 @@ async def _costs(
     return tuple(-sum(logp[len(p) :]) / len(a) for (p, a), logp in zip(rows, found, strict=True))
 
 
-async def _written(rehearsal: Rehearsal, prompt: tuple[int, ...], limit: int) -> float:
-    """Nats per token of what the model writes after a prompt."""
-    sampling = replace(rehearsal.sampling, max_tokens=limit, seed=len(prompt))
-    request = Request(id="format", prompt=prompt, sampling=sampling)
-    cost = 0.0
-    async for _, completion in rehearsal.engine.generate([request]):
-        cost = -sum(completion.policy_logprobs) / max(1, len(completion.tokens))
-    return cost
+async def _written(rehearsal: Rehearsal, prompts: Sequence[tuple[int, ...]], limit: int) -> tuple[float, ...]:
+    """Nats per token of what the model writes after each prompt, twice."""
+    requests = [
+        Request(id=f"{k}/{n}", prompt=ids, sampling=replace(rehearsal.sampling, max_tokens=limit, seed=2 * k + n))
+        for k, ids in enumerate(prompts)
+        for n in range(2)
+    ]
+    found: dict[int, list[float]] = {}
+    async for name, c in rehearsal.engine.generate(requests):
+        if c.tokens:
+            found.setdefault(int(name.split("/")[0]), []).append(-fmean(c.policy_logprobs))
+    return tuple(fmean(sorted(found[k])) for k in sorted(found))
 
 
 # -- what is trained
 
 
-def _trained(rehearsal: Rehearsal, task: Task, tokenizer: Tokenizer) -> list[TrainedRow]:
+def _samples(rehearsal: Rehearsal) -> Iterator[Sample]:
+    """The rows of a step, pairs left out."""
+    for stream in [*rehearsal.streams, *rehearsal.beside]:
+        yield from (s for s in stream.samples if isinstance(s, Sample))
+
+
+def _taught(rehearsal: Rehearsal, tokenizer: Tokenizer) -> list[tuple[Demonstration, tuple[int, ...], tuple[int, ...]]]:
+    """The demonstrations of a step with the tokens of prompt and answer, by the length that the answer should have."""
+    known = {d.problem.id: d for d in rehearsal.demonstrations}
+    rows = []
+    for sample in _samples(rehearsal):
+        if (d := known.get(sample.id)) is not None:
+            first = len(sample.tokens) - _answer_length(tokenizer, d, rehearsal.policy.end_ids)
+            rows.append((d, sample.tokens[:first], sample.tokens[first:]))
+    return rows
+
+
+def _answered(
+    tokenizer: Tokenizer, demonstration: Demonstration, before: Sequence[int], after: Sequence[int]
+) -> tuple[str, str]:
+    said = _encode(tokenizer, demonstration.completion)
+    return str(tokenizer.decode(said)), str(tokenizer.decode(list(after)[: len(said)]))
+
+
+def _trained(rehearsal: Rehearsal, tokenizer: Tokenizer) -> list[TrainedRow]:
     """Each row of the step beside what it should be, by its id: a rollout, or a demonstration."""
     rollouts = {r.id: r for r in rehearsal.rollouts}
     taught = {d.problem.id: d for d in rehearsal.demonstrations}
     ends = rehearsal.policy.end_ids
     rows = []
-    for stream in [*rehearsal.streams, *rehearsal.beside]:
-        for sample in stream.samples:
-            if not isinstance(sample, Sample):
-                continue
-            if sample.id in rollouts:
-                rows.append(_row(sample, rollouts[sample.id].completion_length, rollouts[sample.id], ends))
-            elif sample.id in taught:
-                rows.append(_row(sample, _answer_length(tokenizer, taught[sample.id], ends), None, ends))
+    for sample in _samples(rehearsal):
+        if sample.id in rollouts:
+            rows.append(_row(sample, rollouts[sample.id].completion_length, rollouts[sample.id], ends))
+        elif sample.id in taught:
+            rows.append(_row(sample, _answer_length(tokenizer, taught[sample.id], ends), None, ends))
     return rows
 
 
@@ -306,7 +344,6 @@ def _ending(rehearsal: Rehearsal, task: Task, tokenizer: Tokenizer) -> CheckResu
     if task.template == "chat" and facts.turn_end is not None:
         must.append(("the template's end of turn", facts.turn_end))
     taught = {d.problem.id for d in rehearsal.demonstrations}
-    rows = [s for st in [*rehearsal.streams, *rehearsal.beside] for s in st.samples if isinstance(s, Sample)]
-    last = {s.tokens[-1] for s in rows if s.id in taught and s.loss_mask[-1]}
+    last = {s.tokens[-1] for s in _samples(rehearsal) if s.id in taught and s.loss_mask[-1]}
     must += [("the demonstrations' end", str(tokenizer.decode([i]))) for i in sorted(last)]
     return tokens.sampler_stops_on_end([str(tokenizer.decode([i])) for i in stops_on], must, task.stops)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trueloop.config import plain
 from trueloop.loop.flow import samples_per_problem
 from trueloop.loop.online import Online
 from trueloop.models import Policy
+from trueloop.preflight import stepping
+from trueloop.preflight.numerics import numerics
+from trueloop.preflight.prompts import Evaluated, formats, prompting
 from trueloop.preflight.rehearsal import Rehearsal, problems_asked
-from trueloop.preflight.stepping import stepping
+from trueloop.preflight.sampled import sampled
+from trueloop.preflight.tasks import completion_checks
+from trueloop.recipes import affording, reading, wiring
 from trueloop.records import CheckResult
 from trueloop.store.run import Run
-from trueloop.tasks.base import Task
+from trueloop.tasks.base import Demonstration, Task
 from trueloop.verify.pool import VerifierPool
 
 if TYPE_CHECKING:
     from trueloop.engines.local import LocalEngine
-    from trueloop.loop.feed import Offline
+    from trueloop.loop.feed import Feed, Offline
     from trueloop.preflight.gate import Gate
     from trueloop.recipes import sampling, sft
     from trueloop.records import Sample
+    from trueloop.train.batch import Stream
     from trueloop.train.step import Trainer
 
 
@@ -33,18 +41,34 @@ def has_begun(out: Path) -> bool:
 # -- recipes that sample
 
 
-def static(config: sampling.Common, tasks: Mapping[str, Task], policy: Policy) -> Iterator[CheckResult]:
-    """What can be asked before anything is sampled or trained."""
-    yield from ()
+def static(config: sampling.Common, tasks: Mapping[str, Task], policy: Policy, out: Path) -> Iterator[CheckResult]:
+    """What can be asked before anything is sampled or trained, and written to `out`."""
+    yield stepping.trained(policy, policy.trainable())
+    yield from affording.sampled(config, tasks, policy, out)
+    yield from reading.sampled(config, tasks, policy)
+    first = next(iter(tasks.values()))
+    shots, split = round(config.shots.value(0)), config.tasks.parts[0].split
+    yield from formats(first, split, policy, shots=shots, guard=_evaluated(config.guard, first))
 
 
 async def rehearse(
-    asking: sampling.Asking, engine: LocalEngine, online: Online, rehearsing: sampling.Rehearsing
+    asking: sampling.Asking,
+    engine: LocalEngine,
+    online: Online,
+    rehearsing: sampling.Rehearsing,
+    beside: Feed | None = None,
 ) -> None:
-    """Sample a small first batch as the run will, and ask what it tells; the run's own state is left as it was."""
+    """Sample a small first batch as the run will, and ask what it tells; the run's own state is left as it was.
+
+    `beside` is the feed that fills steps beside the rollouts.
+    """
     pool = VerifierPool(asking.pool.verifiers, workers=asking.pool.workers, max_error_share=1.0)
     try:
         rehearsal = await _rehearsal(asking, engine, online, rehearsing.learned, pool)
+        if beside is not None:
+            rehearsal = replace(rehearsal, beside=await _first_streams(beside))
+        errors, leniency = asking.config.max_verifier_errors, asking.config.leniency.value(0)
+        rehearsing.gate.take(await completion_checks(rehearsal, most_errors=errors, leniency=leniency))
         async for result in _measured(rehearsal):
             rehearsing.gate.take([result])
     finally:
@@ -72,25 +96,95 @@ async def _rehearsal(
         streams=streams,
         credit=online.credit,
         sampling=asking.config.draw.sampling(asking.first),
+        demonstrations=asking.demonstrations(),
+        flow=flow,
+        shots=round(asking.config.shots.value(0)),
+        prompt=lambda problem: asking.prompt(problem, 1),
+        grade=lambda problem, text: pool.score(problem, text, leniency=asking.config.leniency.value(0)),
         learned=learned,
+        configured=plain(asking.config),
+        drifting=getattr(getattr(asking.config, "teacher", None), "kind", None) == "present",
     )
 
 
+async def _first_streams(feed: Feed) -> Sequence[Stream]:
+    """What a feed fills its first step with; it is left as it was."""
+    state = feed.state()
+    fill = await feed.next(1)
+    feed.restore(state)
+    return fill.streams if fill is not None else ()
+
+
 async def _measured(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
-    async for result in stepping(rehearsal):
+    async for result in prompting(rehearsal):
         yield result
+    async for result in sampled(rehearsal):
+        yield result
+    async for result in numerics(rehearsal):
+        yield result
+    async for result in stepping.stepping(rehearsal):
+        yield result
+
+
+def _evaluated(guard: wiring.Evaluating | None, task: Task) -> Evaluated | None:
+    """How the guard asks."""
+    if guard is None:
+        return None
+    drawn = guard.draw.sampling(task)
+    return Evaluated(split=guard.split, stops=drawn.stop, max_tokens=drawn.max_tokens)
 
 
 # -- supervised fine-tuning
 
 
-def static_supervised(config: sft.Config, task: Task, policy: Policy) -> Iterator[CheckResult]:
-    """What can be asked before anything is trained."""
-    yield from ()
+def static_supervised(config: sft.Config, task: Task, policy: Policy, out: Path) -> Iterator[CheckResult]:
+    """What can be asked before anything is trained, and written to `out`."""
+    yield stepping.trained(policy, policy.trainable())
+    yield from affording.supervised(config, task, policy, out)
+    yield from reading.supervised(config, task, policy)
+    yield from formats(task, config.split, policy, guard=_evaluated(config.guard, task))
 
 
 async def rehearse_supervised(
     config: sft.Config, task: Task, trainer: Trainer, feed: Offline[Sample], gate: Gate
 ) -> None:
-    """Try a first step on demonstrations, and ask what it tells."""
+    """Try a first step on demonstrations, and ask what it tells; the run's own state is left as it was."""
+    policy = trainer.policy
+    engine = wiring.open_engine(config.engine, policy)
+    try:
+        await engine.load_weights(policy.engine_weights(), trainer.version)
+        rehearsal = Rehearsal(
+            policy=policy,
+            trainer=trainer,
+            engine=engine,
+            tasks={task.name: task},
+            outcomes=(),
+            credited=(),
+            streams=await _first_streams(feed),
+            credit=lambda groups: ((), ()),
+            sampling=task.sampling(),
+            configured=plain(config),
+            demonstrations=_imitated(config, task),
+        )
+        async for result in _measured_supervised(rehearsal):
+            gate.take([result])
+    finally:
+        await engine.close()
     gate.require()
+
+
+def _imitated(config: sft.Config, task: Task) -> list[Demonstration]:
+    """What is trained on, hints and all."""
+    from trueloop.recipes.sft import demonstrations
+
+    rows = demonstrations(config, task)
+    return rows if config.hint is None else config.hint.among(rows)
+
+
+async def _measured_supervised(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
+    async for result in prompting(rehearsal):
+        yield result
+    async for result in numerics(rehearsal):
+        yield result
+    async for result in stepping.stepping(rehearsal):
+        yield result
