@@ -12,5 +12,5 @@ __all__ = ["Report", "as_json", "examine", "expects", "words"]
 
 
 def expects(run: Path, diagnosis_id: str) -> CheckResult:
-    """Whether a run that is unhealthy on purpose gets the diagnosis that it declares; healthy is a fail like any other."""
+    """Whether a run that is unhealthy on purpose gets the diagnosis that it declares; healthy is a fail like others."""
     return as_expected([d.id for d in examine(run).diagnoses], diagnosis_id)

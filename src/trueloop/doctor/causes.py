@@ -84,7 +84,7 @@ CAUSES: tuple[Cause, ...] = (
             "transcripts.reward_varies": (5.0, 0.0, -6.0),
             "transcripts.right_is_rewarded": (-1.5, 0.0, 0.0),
             "transcripts.wrong_is_not_rewarded": (-1.5, 0.0, 0.0),
-            "transcripts.sometimes_right": (-1.5, 0.0, 0.0),
+            "transcripts.sometimes_right": (-3.0, 0.0, 0.0),
             "transcripts.cut_at_limit": (-1.0, 0.0, 0.0),
             "transcripts.not_empty": (-1.0, 0.0, 0.0),
         },
@@ -276,7 +276,7 @@ CAUSES: tuple[Cause, ...] = (
         then="reward the declared format; show strict beside lenient",
         signs={
             "transcripts.format_steady": (4.5, 3.4, -2.0),
-            "outcome.format_kept": (5.0, 0.0, -2.0),
+            "outcome.format_kept": (5.0, 0.0, -0.5),
             "outcome.strict_beside_lenient": (1.5, 0.5, 0.0),
         },
         record={r"rewards\.format": (3.5, 1.0, 0.0)},

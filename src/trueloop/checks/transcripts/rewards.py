@@ -165,18 +165,17 @@ def right_is_rewarded(turns: Sequence[Turn]) -> Verdict:
     "transcripts.sometimes_right",
     when="after",
     question="Are answers sometimes right?",
-    limit="fail where fewer than 2 % of the answers to problems with a known target equal it (99 % interval)",
+    limit="fail where fewer than 5 % of the answers to problems with a known target equal it (99 % interval)",
 )
 def sometimes_right(turns: Sequence[Turn]) -> Verdict:
-    """Rows whose stated answer equals the target, over the first quarter of the steps."""
-    early, _ = early_and_late(turns)
-    known = [t for t in early or turns if target_of(t) is not None]
+    """Rows whose stated answer equals the target, of all steps."""
+    known = [t for t in turns if target_of(t) is not None]
     return share_is_high(
         sum(stated(t.completion) == target_of(t) for t in known),
         len(known),
-        what="answers equal to their target at the start",
+        what="answers equal to their target",
         advice="begin with easier problems or a warm start; look at the prompt and at what ends a completion",
-        fail_below=0.02,
+        fail_below=0.05,
     )
 
 
