@@ -19,6 +19,11 @@ from trueloop.train.batch import Loss, Stream
 from trueloop.train.step import Trainer
 
 
+def _maximizing(trainer: Trainer) -> None:
+    for group in trainer._optimizer.param_groups:
+        group["maximize"] = True
+
+
 def _negated(groups: Sequence[Group]) -> list[Group]:
     return [replace(g, advantages=tuple(-a for a in g.advantages or ())) for g in groups]
 

@@ -33,11 +33,6 @@ def _other_parameters(trainer: Trainer) -> None:
     trainer._optimizer = optim.adamw(trainer.optim, held)
 
 
-def _maximizing(trainer: Trainer) -> None:
-    for group in trainer._optimizer.param_groups:
-        group["maximize"] = True
-
-
 @contextmanager
 def _frozen_group() -> Iterator[None]:
     """The learning rate reaches the first parameter group only; the others keep 0."""
