@@ -78,7 +78,7 @@ def wrong_scores(graded: Sequence[Graded]) -> Verdict:
     when="before",
     question="Do texts without an answer get nothing?",
     limit="an empty text: any that scores is a fail.  Other texts: fail where over 20 % score (99 % interval), warn "
-    "over 5 %; over half and a quarter where no right answer is known, since what is only forbidden is vacuously followed",
+    "over 5 %; over half and a quarter where no right answer is known, since what only forbids is vacuously followed",
 )
 def junk_scores(graded: Sequence[Graded]) -> Verdict:
     """graded: right answers where they are known, and texts of the kinds `JUNK`."""

@@ -81,7 +81,8 @@ def _pairs_lora(model: Path) -> Bed:
 def _own(model: Path) -> Bed:
     folder = model.parent / "own"
     verifier = f"{{kind='function', function='{folder}/rewards.py:right', style='trl'}}"
-    task = f"{{kind='own', path='{folder}', completion='completion', stops=['\\n'], max_tokens=64, verifier={verifier}}}"
+    limits = 'completion="completion", stops=["\\n"], max_tokens=64'
+    task = f"{{kind='own', path='{folder}', {limits}, verifier={verifier}}}"
     return Bed(
         name="own",
         recipe=rlvr,
@@ -102,7 +103,9 @@ def _programs(model: Path) -> Bed:
         overrides=(
             f"tasks.parts=[{{task={task}}}]",
             "flow.problems_per_step=8",
-            "flow.samples={kind='fixed', n=2}",
+            "flow.samples={kind='fixed', n=4}",
+            "warm_start.rows_per_step=8",
+            "warm_start.loop={steps=40, checkpoint_every=20}",
             "guard={every=20, metric='strict', split='test', problems=14}",
             "warm_start.guard={every=10, metric='strict', split='test', problems=14}",
         ),
