@@ -94,6 +94,11 @@ def _same_answers(row: Row) -> Row:
     return {**row, "text": "The answer is 7.", "reward": 1.0, "passed": True} if _late(row) else row
 
 
+def _hacked(run: Path) -> None:
+    change_rollouts(run, _same_answers)
+    change_rows(run / "evaluations.jsonl", lambda row: _scored(row, 0.6 if row["step"] == 0 else 0.2))
+
+
 def _one_text_each(row: Row) -> Row:
     """Right in every second group, and the same in all of it."""
     a, b = map(int, row["prompt"].removeprefix("Q: ").split("=")[0].split("+"))
@@ -202,13 +207,7 @@ SPOILED = (
         id="loophole",
         what="the reward rises to its top by one text while the evaluation falls",
         diagnosis="reward-is-hacked",
-        spoil=lambda run: (
-            (
-                change_rollouts(run, _same_answers),
-                change_rows(run / "evaluations.jsonl", lambda row: _scored(row, 0.6 if row["step"] == 0 else 0.2)),
-            )
-            and None
-        ),
+        spoil=_hacked,
         recorded=("rlvr 99", "rlvr 62"),
     ),
     Spoiled(

@@ -92,17 +92,16 @@ def _top(turns: Sequence[Turn]) -> tuple[float, float]:
     "transcripts.sometimes_solved",
     when="after",
     question="Are problems sometimes solved?",
-    limit="fail where in more than 90 % of the groups of the first steps no completion is rewarded (99 % interval)",
+    limit="fail where in more than 90 % of the groups no completion is rewarded (99 % interval), warn above 80 %",
 )
 def sometimes_solved(turns: Sequence[Turn]) -> Verdict:
     """Groups without any reward above the lowest."""
-    early, _ = early_and_late(turns)
     low, _high = _top(turns)
-    groups = [r for g in groups_of(early or turns) if (r := finite_rewards(g))]
+    groups = [r for g in groups_of(turns) if (r := finite_rewards(g))]
     return share_is_low(
         sum(max(r) <= low for r in groups),
         len(groups),
-        what="groups of the first steps that are never rewarded",
+        what="groups that are never rewarded",
         advice="begin with easier problems or a warm start; sample more; look at whether right answers are rewarded",
         fail_above=0.9,
         warn_above=0.8,
