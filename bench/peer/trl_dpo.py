@@ -91,8 +91,8 @@ configured("beta_negative", r"beta", beta=-0.1)
 configured("learning_rate_zero", STILL, learning_rate=0.0)
 configured("learning_rate_1e6", LOST, learning_rate=1e6)
 configured("warmup_longer_than_the_run", r"warm.?up", warmup_steps=100_000)
-configured("answers_cut_off", r"truncat|max_length|long|cut", max_length=8)
-configured("label_smoothing_one", r"smooth", label_smoothing=1.0)
+configured("answers_cut_off", r"truncat|max_length|long|cut", max_length=20)
+configured("flag_that_nothing_reads", r"smooth", label_smoothing=0.1)
 
 
 @case("reference_is_another_model", r"reference|ref_model|log ?ratio|KL|differ")
@@ -115,7 +115,9 @@ def _(s: Setup) -> None:
 
 @case("adapter_directory_as_the_base", r"adapter|base|merge|peft")
 def _(s: Setup) -> None:
-    s.model = trained_adapter(s)
+    from transformers import AutoModelForCausalLM
+
+    s.model = AutoModelForCausalLM.from_pretrained(trained_adapter(s))
     s.further["peft_config"] = lora()
 
 
@@ -145,7 +147,7 @@ def _(s: Setup) -> None:
     import torch
 
     with torch.no_grad():
-        next(iter(s.load().parameters()))[5, 0] = float("nan")
+        s.load().get_parameter("model.layers.0.self_attn.q_proj.weight")[5, 0] = float("nan")
 
 
 @case("weights_in_bfloat16_with_a_tiny_rate", r"bf16|bfloat16|precision|round|dtype|float32|" + STILL)

@@ -294,17 +294,20 @@ def warmup(highest: float, full: float, rising: int, steps: int) -> Verdict:
 @check(
     "pair_step.saturation",
     when="before",
-    question="Do most pairs still have a say after one step?",
-    limit="fail: after one step the interval of pairs with less than 1 % of the push lies above 50 %",
+    question="Does it take more than one step to settle a pair?",
+    limit="fail: one step moves the logit z of more than half of the pairs (lower end of the interval) by over 4.6, "
+    "from an open question to 99 %",
 )
-def saturation(dead: int, n: int, beta: float) -> Verdict:
-    """Pairs whose sigma(-z) is below 0.01 after one dry step."""
-    if n < 8:
-        return unknown(f"{n} pairs are too few to say")
-    shown = f"after one step {dead} of {n} pairs have less than 1 % of their push left, with beta {beta:g}"
-    if interval(dead, n)[0] > 0.5:
-        return fail(shown, "lower beta / w[0] (0.1 is usual), or optim.lr", value=dead / n, limit=0.5)
-    return passed(shown, value=dead / n)
+def saturation(shifts: Sequence[float], beta: float) -> Verdict:
+    """How far one dry step moves the logit of each pair."""
+    if len(shifts) < 8:
+        return unknown(f"{len(shifts)} pairs are too few to say")
+    settled = sum(not abs(x) <= 4.6 for x in shifts)
+    shown = f"one step moves the logit of {settled} of {len(shifts)} pairs by more than 4.6, with beta {beta:g}"
+    value = settled / len(shifts)
+    if interval(settled, len(shifts))[0] > 0.5:
+        return fail(shown, "lower beta / w[0] (0.1 is usual), or optim.lr", value=value, limit=0.5)
+    return passed(shown, value=value)
 
 
 @check(

@@ -158,7 +158,7 @@ def splits(trained: Sequence[str], held_out: Sequence[str], asked: str) -> Verdi
     "preferences.length_confound",
     when="before",
     question="Is what is preferred more than the longer (or the shorter) answer?",
-    limit="fail: the interval of 'chosen is longer' lies beyond 95 % (or below 5 %); warn: beyond 70 % (below 30 %)",
+    limit="fail: the interval of 'chosen is longer' lies beyond 90 % (or below 10 %); warn: beyond 70 % (below 30 %)",
 )
 def length_confound(lengths: Sequence[tuple[float, float]]) -> Verdict:
     """(chosen, rejected) length of each pair; pairs of equal length say nothing."""
@@ -170,7 +170,7 @@ def length_confound(lengths: Sequence[tuple[float, float]]) -> Verdict:
     shown = f"chosen is the longer answer in {longer} of {len(unequal)} pairs (99 % interval {low:.0%} to {high:.0%})"
     advice = "balance the lengths, or declare length as an objective of its own; else length is what is learned"
     value = longer / len(unequal)
-    if low > 0.95 or high < 0.05:
+    if low > 0.9 or high < 0.1:
         return fail(f"{shown}: length alone tells the label", advice, value=value)
     return warn(shown, advice, value=value) if low > 0.7 or high < 0.3 else passed(shown, value=value)
 

@@ -191,17 +191,16 @@ def _changes(
     after: Sequence[Sequence[float]],
     lr: float,
 ) -> Iterator[CheckResult]:
-    """What the step did to the probe: its size, its direction, and who is left with a say."""
+    """What the step did to the probe: its size, its direction, and how far the logits went."""
     samples = [sample for row in rows for sample in (row.chosen, row.rejected)]
     gaps = _gaps(samples, before, after)
     yield pair_steps.size(statistics.fmean(gaps) if gaps else math.nan, lr, pairing.steps)
     gain = [math.fsum(b) - math.fsum(a) for a, b in zip(before, after, strict=True)]
     ratio = [gain[2 * k] - gain[2 * k + 1] for k in range(len(rows))]
-    start = [_start(row, pairing) for row in rows]
-    pushes = [_certainty(row) - _sigmoid(z) for row, z in zip(rows, start, strict=True)]
+    pushes = [_certainty(row) - _sigmoid(_start(row, pairing)) for row in rows]
     yield pair_steps.direction(ratio, pushes)
-    later = [z + pairing.beta * x / pairing.w[0] for z, x in zip(start, ratio, strict=True)]
-    yield pair_steps.saturation(sum(not _sigmoid(-z) >= 0.01 for z in later), len(later), pairing.beta)
+    if pairing.w[0] > 0:
+        yield pair_steps.saturation([pairing.beta * x / pairing.w[0] for x in ratio], pairing.beta)
 
 
 # -- closed forms
