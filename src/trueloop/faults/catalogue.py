@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from trueloop.faults import (
+    crediting,
     data,
     directions,
     following,
+    losses,
+    numerics,
     pair_training,
     pairs,
     prompts,
+    references,
     running,
     sampled,
     schedule,
     served,
     stepping,
     tasks,
+    updates,
 )
 from trueloop.faults.base import Fault
 
@@ -32,6 +37,11 @@ FAULTS: dict[str, Fault] = {
         served,
         pairs,
         pair_training,
+        numerics,
+        references,
+        losses,
+        updates,
+        crediting,
         running,
     )
     for fault in theme.FAULTS

@@ -60,12 +60,14 @@ def explain(
     whole = gap(claimed, expected)
     if (constant := _fallback(claimed, expected)) is not None:
         return constant
-    left = {words: gap(claimed, values).rms for words, values in (candidates | _arithmetic(claimed, expected)).items()}
+    left = {
+        words: gap(claimed, values).rms for words, values in {**candidates, **_arithmetic(claimed, expected)}.items()
+    }
     best = min(left.values(), default=math.inf)
     if best <= EXPLAINED * whole.rms:
         return next(words for words, rms in left.items() if rms <= max(1.5 * best, 1e-5))
     for words, rms in (noise or {}).items():
-        if abs(whole.bias) < 0.3 * whole.rms and rms / 4 <= whole.rms <= 4 * rms:
+        if abs(whole.bias) < 0.3 * whole.rms and rms / 2.5 <= whole.rms <= 2.5 * rms:
             return words
     if abs(whole.bias) < 0.2 * whole.rms:
         return f"noise without direction, standard deviation {whole.rms:.2g}"

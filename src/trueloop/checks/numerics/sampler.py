@@ -96,7 +96,8 @@ def draws_are_claimed(ratios: Mapping[str, float], excess: float, error: float, 
     """Whether other distributions explain the drawn tokens better than the configured one.
 
     ratios   other distribution in words -> log-likelihood of the drawn tokens under it minus that under the configured
-    excess   mean of (log-probability + entropy) over the tokens, 0 in expectation; error: its standard error
+             one; the exponential of each is 1 in expectation where the configured one drew, so chance rarely exceeds it
+    excess   sum of (log-probability + entropy) over the tokens, 0 in expectation; error: its standard deviation
     n        tokens looked at;  outside: those that the configured truncation excludes
     """
     if n == 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,12 +21,17 @@ EDGE = 0.005
 class Drawn:
     """What `checks.numerics.sampler.draws_are_claimed` asks, and what the configured truncation keeps.
 
-    kept  per token: log of the probability that is kept
+    n         tokens
+    ratios    other distribution in words -> log-likelihood of the tokens under it minus that under the configured one
+    excess    sum of (log-probability + entropy), 0 in expectation;  variance: of this sum
+    outside   tokens that the configured truncation excludes
+    kept      per token: log of the probability that is kept
     """
 
+    n: int
     ratios: dict[str, float]
     excess: float
-    error: float
+    variance: float
     outside: int
     kept: list[float]
 
@@ -43,24 +48,31 @@ def drawn(sight: Sight, sampling: Sampling) -> Drawn:
     logp_NV = kept_NV.log_softmax(-1)
     inside = torch.isfinite(logp_NV.gather(-1, sight.ids_N[:, None])[:, 0])
     base = torch.tensor(picked(torch.where(inside[:, None], logp_NV, own_NV.log_softmax(-1)), sight.ids_N))
-    ratios = {}
-    for words, other_NV in _others(sight, own_NV, sampling):
-        found = torch.tensor(sight.scored(other_NV)) - base
-        ratio = float(found.double().sum())
-        if math.isfinite(ratio):
-            ratios[words] = ratio
     p_NV = logp_NV.exp().double()
     surprise_NV = torch.where(p_NV > 0, -logp_NV.double(), 0.0)
     entropy_N = (p_NV * surprise_NV).sum(-1)
-    variance = float(((p_NV * surprise_NV.square()).sum(-1) - entropy_N.square()).clamp_min(0).sum())
-    excess = float((base.double() + entropy_N.cpu()).sum())
-    n = len(base)
+    ratios = {}
+    for words, other_NV in _others(sight, own_NV, sampling):
+        ratios[words] = float((torch.tensor(sight.scored(other_NV)) - base).double().sum())
     return Drawn(
+        n=len(base),
         ratios=ratios,
-        excess=excess / n,
-        error=math.sqrt(variance) / n,
+        excess=float((base.double() + entropy_N.cpu()).sum()),
+        variance=float(((p_NV * surprise_NV.square()).sum(-1) - entropy_N.square()).clamp_min(0).sum()),
         outside=_outside(own_NV, sight.ids_N, sampling),
         kept=(kept_NV.logsumexp(-1) - own_NV.logsumexp(-1)).tolist(),
+    )
+
+
+def together(parts: Sequence[Drawn]) -> Drawn:
+    """What several lots of tokens say of the same settings; `kept` is that of the first."""
+    return Drawn(
+        n=sum(p.n for p in parts),
+        ratios={words: math.fsum(p.ratios.get(words, 0.0) for p in parts) for words in parts[0].ratios},
+        excess=math.fsum(p.excess for p in parts),
+        variance=math.fsum(p.variance for p in parts),
+        outside=sum(p.outside for p in parts),
+        kept=parts[0].kept,
     )
 
 
@@ -74,7 +86,7 @@ def _others(sight: Sight, own_NV: Tensor, sampling: Sampling) -> Iterator[tuple[
     t = sight.temperature
     for factor in FACTORS:
         other_NV = cut_off(own_NV / factor, top_k=sampling.top_k, top_p=sampling.top_p)
-        yield f"temperature {t * factor:.3g} instead of {t:.3g}", other_NV
+        yield f"{factor:g} times the temperature", other_NV
     if sampling.top_k or sampling.top_p < 1:
         yield "no truncation", own_NV
     yield from ((f"top-k {k}", cut_off(own_NV, top_k=k)) for k in TOP_K)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -200,9 +200,10 @@ def probes(streams: Sequence[Stream], trainer: Trainer) -> list[Probe | None]:
 
 
 def _padded(given: Batch) -> Batch:
-    wider: Callable[[Tensor | None], Tensor | None] = lambda x: None if x is None else _wider(x)  # noqa: E731
+    """With further columns of padding."""
     names = ("ids_BT", "mask_BT", "weights_BT", "old_logp_BT", "ref_logp_BT", "teacher_ids_BTK", "teacher_logp_BTK")
-    return replace(given, **{name: wider(getattr(given, name)) for name in names})
+    wider: dict[str, Any] = {n: _wider(getattr(given, n)) for n in names if getattr(given, n) is not None}
+    return replace(given, **wider)
 
 
 def _wider(values_BT: Tensor, by: int = 3) -> Tensor:

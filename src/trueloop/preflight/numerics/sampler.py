@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trueloop.checks.numerics import reference as starts
 from trueloop.checks.numerics import sampler as asked
 from trueloop.checks.numerics.cause import beyond, explain, gap
 from trueloop.engines.base import Engine
-from trueloop.preflight.numerics.draws import drawn, entropies
+from trueloop.errors import EngineError
+from trueloop.preflight.numerics.draws import Drawn, drawn, entropies, together
 from trueloop.preflight.numerics.sight import Sight, spread
 from trueloop.preflight.rehearsal import Rehearsal
-from trueloop.records import CheckResult, Rollout, Sample, Sampling
+from trueloop.records import CheckResult, Completion, Request, Rollout, Sample, Sampling, derive_seed
 from trueloop.train.batch import Stream
 from trueloop.train.step import Trainer
 
 ROWS = 64
+HOT, HOT_ROWS, HOT_TOKENS = 2.5, 32, 16
+"""Temperature, relative to the run's, completions and tokens of further draws."""
 POSITIONS = 8192
 """Most positions of the rows that are scored, at least one row."""
 
@@ -111,7 +115,8 @@ async def _claims(rehearsal: Rehearsal, scored: Scored, rollouts: Sequence[Rollo
     )
     sampling, sight = rehearsal.sampling, scored.sight
     seen = drawn(sight, sampling)
-    yield asked.draws_are_claimed(seen.ratios, seen.excess, seen.error, len(sight.ids_N), seen.outside)
+    lots = together([seen, *await _hot(rehearsal, scored.samples)])
+    yield asked.draws_are_claimed(lots.ratios, lots.excess, math.sqrt(lots.variance), lots.n, lots.outside)
     truncated = bool(sampling.top_k) or sampling.top_p < 1
     expected = [c - k for c, k in zip(sight.of_rows(claimed), seen.kept, strict=True)]
     drawn_logprobs = sight.of_rows([r.logprobs for r in rollouts])
@@ -124,6 +129,36 @@ async def _claims(rehearsal: Rehearsal, scored: Scored, rollouts: Sequence[Rollo
     )
     if truncated:
         yield asked.truncation_corrected(seen.cut, _corrected(rehearsal), _settings(sampling))
+
+
+async def _hot(rehearsal: Rehearsal, samples: Sequence[Sample]) -> list[Drawn]:
+    """Tokens that the engine draws for the same prompts at a high temperature, where every token has a chance, so that
+    truncation and penalties show."""
+    sampling = replace(
+        rehearsal.sampling, temperature=HOT * rehearsal.sampling.temperature, stop=(), max_tokens=HOT_TOKENS
+    )
+    prompts = list(dict.fromkeys(s.tokens[: s.loss_mask.index(True)] for s in samples))[:HOT_ROWS]
+    requests = [
+        Request(
+            id=str(k),
+            prompt=prompts[k % len(prompts)],
+            sampling=replace(sampling, seed=derive_seed(k, "hot"), max_tokens=HOT_TOKENS),
+        )
+        for k in range(HOT_ROWS)
+    ]
+    try:
+        done = [c async for c in rehearsal.engine.generate(requests)]
+    except EngineError:
+        return []
+    rows = {requests[int(name)].id: (requests[int(name)].prompt, c) for name, c in sorted(done)}
+    found = [_drawn_row(name, prompt, c) for name, (prompt, c) in rows.items() if c.tokens]
+    distinct = list({s.tokens: s for s in found}.values())
+    return [drawn(Sight.of(rehearsal.policy, distinct, sampling.temperature), sampling)] if distinct else []
+
+
+def _drawn_row(name: str, prompt: tuple[int, ...], completion: Completion) -> Sample:
+    mask = (False,) * len(prompt) + (True,) * len(completion.tokens)
+    return Sample(id=name, tokens=prompt + completion.tokens, loss_mask=mask, weights=tuple(map(float, mask)))
 
 
 async def _own_scores(engine: Engine, scored: Scored) -> dict[str, list[float]]:

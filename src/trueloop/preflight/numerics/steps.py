@@ -13,7 +13,6 @@ from torch import Tensor
 from trueloop.checks.numerics import gradient as asked
 from trueloop.checks.numerics import weights as keeping
 from trueloop.errors import TrainingError
-from trueloop.preflight.numerics.probe import Probe
 from trueloop.preflight.undo import undone
 from trueloop.records import CheckResult, Sample, StepReport
 from trueloop.train.batch import Batch, Outputs, Stream
@@ -55,7 +54,7 @@ def take(trainer: Trainer, streams: Sequence[Stream]) -> Taken:
     return Taken(gradient=gradient, report=report, changed=changed, types=types)
 
 
-def steps(trainer: Trainer, streams: Sequence[Stream], found: Sequence[Probe | None]) -> Iterator[CheckResult]:
+def steps(trainer: Trainer, streams: Sequence[Stream]) -> Iterator[CheckResult]:
     """The checks of gradients, reports and updates of the streams' own rows."""
     own = take(trainer, streams)
     rough = trainer.batching.compute_dtype != "float32"
@@ -67,9 +66,9 @@ def steps(trainer: Trainer, streams: Sequence[Stream], found: Sequence[Probe | N
     yield _size(trainer, streams, own)
     if not random(trainer):
         yield layouts(trainer, streams, own, limit=0.1 if rough else 1e-3)
-        yield _reported(trainer, streams, found, own, limit=0.05 if rough else 1e-3)
+        yield _reported(trainer, streams, own, limit=0.05 if rough else 1e-3)
         if not trainer.chain.having("forward"):
-            slope = measured_slope(trainer, streams, found, own)
+            slope = measured_slope(trainer, streams, own)
             yield asked.gradient_is_slope(own.norm, slope, limit=0.3 if rough else 0.2)
 
 
@@ -108,50 +107,70 @@ def laid_out(trainer: Trainer, budget: int) -> Iterator[None]:
         trainer.batching = own
 
 
-def measured_slope(trainer: Trainer, streams: Sequence[Stream], found: Sequence[Probe | None], own: Taken) -> float:
+def measured_slope(trainer: Trainer, streams: Sequence[Stream], own: Taken) -> float:
     """Change of what is optimised per unit of distance along the gradient, by a central difference.
 
-    That is the step's loss; for losses that hold a ratio constant, minus the weighted log-probabilities, which have the
-    same gradient where the run starts.
+    That is the sum of the log-probabilities, each times the derivative of the loss by it, which stays what it is at the
+    start: a loss that holds a ratio constant has the slope of this and not of its value.  Of losses that read more than
+    log-probabilities it is the step's loss.
     """
     if own.norm == 0.0:
         return math.nan
-    plain = all(p is not None and _is_policy_gradient(p, s) for p, s in zip(found, streams, strict=True))
-    measure = (lambda: -weighted(trainer, streams)) if plain else (lambda: trainer.step(streams).loss)
+    plain = all(only_logprobs(s) for s in streams)
+    slopes = [_slopes(trainer, s) for s in streams] if plain else []
+
+    def measure() -> float:
+        if not plain:
+            return trainer.step(streams).loss
+        return math.fsum(_along(trainer, s, own_slopes) for s, own_slopes in zip(streams, slopes, strict=True))
+
     h = REACH[trainer.batching.compute_dtype] / own.norm
     ends = [_displaced(trainer, own, side * h, measure) for side in (1, -1)]
     return (ends[0] - ends[1]) / (2 * h)
 
 
-def weighted(trainer: Trainer, streams: Sequence[Stream]) -> float:
-    """Sum over the streams' trained tokens of coefficient x scale x weight x log-probability."""
-    total = []
-    for stream in streams:
-        scales = stream.reduction([s.trained_tokens for s in stream.samples])
-        rows = zip(stream.samples, trainer.logprobs(stream.samples, stream.temperature), scales, strict=True)
-        total += [
-            stream.coefficient * scale * w * v
-            for s, values, scale in rows
-            for w, v, m in zip(s.weights, values, s.loss_mask, strict=True)
-            if m
-        ]
-    return math.fsum(total)
+def only_logprobs(stream: Stream) -> bool:
+    """Whether the loss reads nothing of the policy but the tokens' own log-probabilities."""
+    return not (stream.pairs or getattr(stream.loss, "needs_entropy", True)) and all(
+        s.teacher is None for s in stream.samples
+    )
+
+
+def _slopes(trainer: Trainer, stream: Stream) -> list[list[float]]:
+    """Per row and token: derivative of the step's loss by its log-probability."""
+    rows = zip(stream.samples, trainer.logprobs(stream.samples, stream.temperature), _scales(stream), strict=True)
+    found = []
+    for sample, values, scale in rows:
+        by_token = _row_loss(stream.loss, sample, values)[1] if any(sample.loss_mask) else []
+        found.append([0.0] * (len(sample.tokens) - len(by_token)) + [scale * slope for slope in by_token])
+    return found
+
+
+def _along(trainer: Trainer, stream: Stream, slopes: Sequence[Sequence[float]]) -> float:
+    """Sum of the log-probabilities times these slopes."""
+    values = trainer.logprobs(stream.samples, stream.temperature)
+    return math.fsum(a * b for row, own in zip(values, slopes, strict=True) for a, b in zip(row, own, strict=True))
 
 
 def recomputed(trainer: Trainer, stream: Stream) -> float | None:
     """The stream's loss with its coefficient, row by row from the trainer's log-probabilities; None where it needs more
     than those."""
-    loss = stream.loss
-    if stream.pairs or getattr(loss, "needs_entropy", True) or any(s.teacher is not None for s in stream.samples):
+    if not only_logprobs(stream):
         return None
-    scales = stream.reduction([s.trained_tokens for s in stream.samples])
     values = trainer.logprobs(stream.samples, stream.temperature)
-    rows = zip(stream.samples, values, scales, strict=True)
-    return stream.coefficient * math.fsum(k * _row_loss(loss, s, v) for s, v, k in rows if any(s.loss_mask))
+    rows = zip(stream.samples, values, _scales(stream), strict=True)
+    return math.fsum(k * _row_loss(stream.loss, s, v)[0] for s, v, k in rows if any(s.loss_mask))
 
 
-def _row_loss(loss: object, sample: Sample, values: Sequence[float]) -> float:
-    """Sum of one row's loss over its trained tokens."""
+def _scales(stream: Stream) -> list[float]:
+    """Per row its factor in the step's loss."""
+    return [stream.coefficient * k for k in stream.reduction([s.trained_tokens for s in stream.samples])]
+
+
+@torch.enable_grad()
+def _row_loss(loss: object, sample: Sample, values: Sequence[float]) -> tuple[float, list[float]]:
+    """Sum of one row's loss over its trained tokens, and its derivative by their log-probabilities, from the first
+    trained token on."""
     first = sample.loss_mask.index(True)
     columns = [sample.weights, sample.logprobs, sample.ref_logprobs, values]
     weights, old, ref, own = (None if c is None else torch.tensor([c[first:]]) for c in columns)
@@ -167,14 +186,14 @@ def _row_loss(loss: object, sample: Sample, values: Sequence[float]) -> float:
         teacher_logp_BTK=None,
         scale_B=torch.ones(1),
     )
-    out = Outputs(logp_BT=_kept(own, mask_BT), entropy_BT=None, teacher_token_logp_BTK=None)
+    logp_BT = _kept(own, mask_BT).requires_grad_()
     call: Callable[[Outputs, Batch], tuple[Tensor, object]] = loss  # type: ignore[assignment]
-    return float(call(out, given)[0][mask_BT].sum())
+    total = call(Outputs(logp_BT=logp_BT, entropy_BT=None, teacher_token_logp_BTK=None), given)[0][mask_BT].sum()
+    slope = torch.autograd.grad(total, logp_BT, allow_unused=True)[0] if total.requires_grad else None
+    return float(total.detach()), [0.0] * mask_BT.shape[1] if slope is None else slope[0].tolist()
 
 
-def _reported(
-    trainer: Trainer, streams: Sequence[Stream], found: Sequence[Probe | None], own: Taken, *, limit: float
-) -> CheckResult:
+def _reported(trainer: Trainer, streams: Sequence[Stream], own: Taken, *, limit: float) -> CheckResult:
     report, rows, losses = own.report, [], []
     if not trainer.chain.having("gradients"):
         rows.append(asked.Reported(name="gradient norm", reported=report.grad_norm, recomputed=own.norm))
@@ -241,12 +260,6 @@ def _displaced(trainer: Trainer, own: Taken, by: float, measure: Callable[[], fl
         for name, p in trainer.trainable.items():
             p.add_(own.gradient[name], alpha=by / own.norm)
         return measure()
-
-
-def _is_policy_gradient(probe: Probe, stream: Stream) -> bool:
-    """Whether the loss pushes each token by its weight and does nothing else where the run starts."""
-    idle = probe.given.ref_logp_BT is None or probe.reads_reference()
-    return not stream.pairs and not probe.loss.needs_entropy and idle and probe.reads_own()
 
 
 def _weights(stream: Stream) -> list[float]:
