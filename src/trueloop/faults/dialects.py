@@ -31,7 +31,7 @@ ROWS = 32
 
 def templated_model(model: Path) -> Path:
     """The policy of `beds.warm_model` with a chat template that it was never trained on, as many base models have."""
-    return _made(model.parent / "templated", lambda: _with_template(Policy.load(model)))
+    return _made(model, "templated", lambda: _with_template(Policy.load(model)))
 
 
 def chat_model(model: Path) -> Path:
@@ -46,12 +46,12 @@ def chat_model(model: Path) -> Path:
         policy = Policy(policy.model, policy.tokenizer, base=None)
         return _taught(policy, "chat", lambda rows: list(rows), steps=80)
 
-    return _made(model.parent / "chat", make)
+    return _made(model, "chat", make)
 
 
 def rambling_model(model: Path) -> Path:
     """The same, trained to pose and answer a second problem after the first, as texts do that base models have read."""
-    return _made(model.parent / "rambling", lambda: _taught(Policy.load(model), "none", and_another, steps=80))
+    return _made(model, "rambling", lambda: _taught(Policy.load(model), "none", and_another, steps=80))
 
 
 def and_another(rows: Sequence[Demonstration]) -> list[Demonstration]:
@@ -101,9 +101,10 @@ def _taught(
     return policy
 
 
-def _made(place: Path, make: Callable[[], Policy]) -> Path:
-    """The directory `place`, which is made once."""
-    if not place.exists():
+def _made(model: Path, name: str, make: Callable[[], Policy]) -> Path:
+    """The directory `name` beside `model`, which is made once; nothing is made of a model that is not there."""
+    place = model.parent / name
+    if model.exists() and not place.exists():
         with atomic_dir(place, what="a policy to plant faults into") as partial:
             make().save(partial)
     return place
