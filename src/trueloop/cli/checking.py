@@ -34,6 +34,14 @@ def add(commands: Any) -> None:
         nargs="*",
         help="plant faults (all that fit, or those named by id or mechanism) and show what catches them",
     )
+    check.add_argument(
+        "--overfit",
+        metavar="STEPS",
+        nargs="?",
+        type=int,
+        const=100,
+        help="then run the recipe on ten problems for so many steps (100) and ask whether it learns them",
+    )
     check.set_defaults(command=_check)
 
     faults = commands.add_parser("faults", help="list the faults that can be planted, and what catches each")
@@ -72,6 +80,10 @@ def _check(arguments: argparse.Namespace) -> int:
     gate = Gate(allow=allowances(arguments), only=True, show=show)
     with tempfile.TemporaryDirectory() as folder:
         recipe.run(resolved.config, resolved, Path(folder) / "run", False, gate)
+    if arguments.overfit is not None:
+        from trueloop.preflight.overfit import overfit
+
+        gate.take(overfit(resolved.recipe or "", recipe.run, resolved.config, arguments.overfit))
     if arguments.json:
         print(json.dumps([asdict(r) for r in gate.results], ensure_ascii=False, indent=1))
     else:

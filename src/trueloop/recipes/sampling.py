@@ -13,13 +13,16 @@ from pydantic import Field
 
 from trueloop import config as configuration
 from trueloop.chat import encode_prompt
+from trueloop.checks.running.seen import Setup
 from trueloop.config import Resolved
 from trueloop.engines.local import LocalEngine
 from trueloop.errors import ConfigError
 from trueloop.loop.feed import Feed, Mixed, Offline
 from trueloop.loop.flow import Flow, check_flow, samples_per_problem
 from trueloop.loop.loop import Ending, Loop, LoopConfig, Sampler
+from trueloop.loop.monitor import Monitor
 from trueloop.loop.online import Online, Seams
+from trueloop.loop.probe import Probe
 from trueloop.loop.rollouts import Producer
 from trueloop.models import Policy, Pretrained
 from trueloop.preflight.gate import Gate
@@ -179,6 +182,7 @@ def run(
     reads besides its tasks and the policy.
     """
     check(config)
+    gate.permit(config.allow)
     tasks, _ = open_mix(config.tasks, seed=config.seed)
     first = next(iter(tasks.values()))
     _require_problems(config, first)
@@ -187,7 +191,7 @@ def run(
     if config.guard is not None:
         reads.append((first, config.guard.split))
     if new := not before.has_begun(out):
-        gate.take(before.static(config, tasks, start))
+        gate.take(before.static(config, tasks, start, out))
         gate.require()
     read = wiring.data_of(start, reads) | dict(data or {})
     policy = start if config.warm_start is None else None
@@ -244,10 +248,12 @@ class Asking:
         """The task that the guard evaluates and whose demonstrations are mixed in."""
         return next(iter(self.tasks.values()))
 
-    def producer(self, engine: LocalEngine, pool: VerifierPool | None = None) -> Producer:
+    def producer(
+        self, engine: LocalEngine, pool: VerifierPool | None = None, *, probe: Probe | None = None
+    ) -> Producer:
         """How a problem becomes scored rollouts.  A prompt that the engine could never serve is filtered, not asked.
 
-        `pool` grades instead of the run's own.
+        `pool` grades instead of the run's own; `probe` is asked beside the rollouts.
         """
         longest = engine.longest_prompt(max(task.max_tokens for task in self.tasks.values()))
         limit = self.config.flow.max_prompt_tokens
@@ -260,6 +266,23 @@ class Asking:
             sampling=lambda problem: self.config.draw.sampling(self.tasks[problem.task]),
             seed=self.config.seed,
             max_prompt_tokens=longest if limit is None else min(limit, longest),
+            probe=probe,
+        )
+
+    def probe(self) -> Probe | None:
+        """The first problems of the guard's split, of the run's own where there is no guard, to be asked greedily."""
+        config, task = self.config, self.first
+        split = config.guard.split if config.guard is not None else config.tasks.parts[0].split
+        problems = task.problems(split)[: config.loop.liveness.probes]
+        low = "bfloat16" in (config.engine.dtype, config.batching.compute_dtype)
+        if not problems:
+            return None
+        return Probe(
+            problems,
+            every=config.loop.liveness.probe_every,
+            encode=lambda problem: self._encode(problem, 1),
+            sampling=lambda problem: self.config.draw.sampling(task),
+            dtype="bfloat16" if low else "float32",
         )
 
     def prompt(self, problem: Problem, step: int) -> Prompt:
@@ -296,15 +319,15 @@ async def go(
     rehearsing: Rehearsing,
     title: str,
     shown: Sequence[str],
+    rewarded: bool,
     beside: Feed | None = None,
 ) -> Ending:
     """The checks, then the loop: sample what `asking` asks, train on what `seams` make of it, with the feed `beside` it
-    if given."""
+    if given.  `rewarded`: a group in which all rewards agree teaches nothing."""
     config, policy = asking.config, asking.policy
-    engine = wiring.open_engine(config.engine, policy)
-    online = Online(
-        source=asking.source, producer=asking.producer(engine), flow=config.flow, seams=seams, trainer=trainer
-    )
+    engine, probe = wiring.open_engine(config.engine, policy), asking.probe()
+    producer = asking.producer(engine, probe=probe)
+    online = Online(source=asking.source, producer=producer, flow=config.flow, seams=seams, trainer=trainer)
     sampler = Sampler(engine=engine, policy=policy, sync_every=config.flow.sync_every)
 
     async def synced() -> LocalEngine:
@@ -320,11 +343,13 @@ async def go(
         sampler=sampler,
         guard=wiring.open_guard(config.guard, synced, asking.first, policy, config.seed),
         shown=shown,
+        probe=probe,
+        monitor=_monitor(asking, rehearsing.gate, rewarded),
     )
     try:
         if loop.resume() == 0 and not store.checkpoints.all():
             await sampler.sync(trainer.version)
-            await before.rehearse(asking, engine, online, rehearsing)
+            await before.rehearse(asking, engine, online, rehearsing, beside)
             if rehearsing.only:
                 return Ending(step=0, outcome="stopped", why="checked")
             rehearsing.gate.write(store)
@@ -332,3 +357,21 @@ async def go(
     finally:
         asking.pool.close()
         await engine.close()
+
+
+def _monitor(asking: Asking, gate: Gate, rewarded: bool) -> Monitor:
+    """What watches the run, told what the configuration promises."""
+    config, flow = asking.config, asking.config.flow
+    setup = Setup(
+        steps=config.loop.steps,
+        lr=config.optim.lr,
+        every=config.loop.checkpoint_every,
+        exact=config.engine.dtype == config.batching.compute_dtype == "float32"
+        and not getattr(config.adapter, "dropout", 0.0),
+        fresh=flow.max_staleness == 0,
+        rewarded=rewarded,
+        samples=samples_per_problem(flow.samples),
+        max_staleness=flow.max_staleness,
+        capacity=flow.capacity,
+    )
+    return Monitor(setup, allow=gate.allow, verifiers=asking.pool.stats)

@@ -14,12 +14,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from trueloop.checks.running.seen import Setup
 from trueloop.config import Resolved, plain
 from trueloop.engines.local import LocalEngine
 from trueloop.evaluate import tables
 from trueloop.formulas.reduce import token_mean
 from trueloop.loop.feed import Offline
 from trueloop.loop.loop import Ending, Loop
+from trueloop.loop.monitor import Monitor
 from trueloop.models import Policy
 from trueloop.preflight.gate import Gate
 from trueloop.recipes import before, estimate, wiring
@@ -108,12 +110,13 @@ def train(
     config: Config, resolved: Resolved[Any], out: Path, resume: bool, *, title: str, gate: Gate
 ) -> tuple[Ending, Run]:
     """As `run`, for recipes that begin with it; the run is closed and may be read."""
+    gate.permit(config.allow)
     task = config.task.build()
     wiring.require_problems(config.guard, task)
     policy = wiring.build_policy(config.model, config.adapter, config.seed)
     reads = [(task, config.split), *([(task, config.guard.split)] if config.guard is not None else [])]
     if not before.has_begun(out):
-        gate.take(before.static_supervised(config, task, policy))
+        gate.take(before.static_supervised(config, task, policy, out))
         gate.require()
     data = wiring.data_of(policy, reads)
     if config.rows is not None:
@@ -143,6 +146,7 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
         await engine.load_weights(policy.engine_weights(), trainer.version)
         return engine
 
+    setup = Setup(steps=config.loop.steps, lr=config.optim.lr, every=config.loop.checkpoint_every)
     feed = Offline(samples, per_step=config.rows_per_step, seed=config.seed, streams=streams, epochs=config.epochs)
     with wiring.open_trainer(config, policy) as trainer:
         loop = Loop(
@@ -153,6 +157,7 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
             title=title,
             guard=wiring.open_guard(config.guard, synced, task, policy, config.seed),
             shown=("loss", "grad_norm"),
+            monitor=Monitor(setup, allow=gate.allow),
         )
         try:
             if loop.resume() == 0 and not store.checkpoints.all():
