@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +14,17 @@ import pytest
 import torch
 
 from helpers import tiny_policy
-from trueloop.errors import TrainingError
+from trueloop.checks.running.seen import Setup
+from trueloop.errors import CheckFailed, TrainingError
 from trueloop.formulas.reduce import token_mean
 from trueloop.loop.feed import Fill, Offline
 from trueloop.loop.loop import Ending, Loop, LoopConfig
+from trueloop.loop.monitor import Monitor
 from trueloop.loop.progress import Report
 from trueloop.loop.stops import Guard, GuardConfig, Target
 from trueloop.recipes.losses import Supervised
 from trueloop.records import Sample
+from trueloop.store.bundle import failure_of
 from trueloop.store.run import Run, contents
 from trueloop.train.batch import Batching, Stream
 from trueloop.train.optim import Optim
@@ -151,20 +153,31 @@ def in_flat_groups(fixture: Fixture) -> Fixture:
     return fixture
 
 
-def test_a_run_in_which_nothing_was_learned_says_so_early_and_at_its_end(
+def test_a_run_in_which_nothing_was_trained_is_warned_of_early_and_fails_at_its_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fixture = in_flat_groups(Fixture(tmp_path / "run", streams=silent_until(99)))
     before = fixture.weights()
-    ending = fixture.go()
-    assert (ending.outcome, ending.unchanged) == ("completed", 6)
-    why = "all 6 steps done; 6 of 6 steps changed nothing: in all their groups all rewards agree"
-    assert ending.why == Run.open(tmp_path / "run").status()["why"] == why
+    with pytest.raises(CheckFailed, match="none of 6 steps changed a weight: in all their groups all rewards agree"):
+        fixture.go()
+    run = Run.open(tmp_path / "run")
+    assert run.status()["state"] == "failed" and "none of 6 steps" in run.status()["why"]
     assert same_weights(before, fixture.weights())
-    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
-    assert len(warnings) == 1
-    assert "the first 5 steps changed nothing: in all their groups all rewards agree" in warnings[0]
-    assert "leniency" in warnings[0] and "flow.samples" in warnings[0]
+    trained = [row for row in run.checks() if row["id"] == "optimizer.trained"]
+    assert [(row["step"], row["status"]) for row in trained] == [(5, "warn"), (6, "fail")]
+    assert "leniency" in trained[0]["advice"] and "flow.samples" in trained[0]["advice"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("warning: step 5: optimizer.trained: the latest 5 steps changed nothing") == 1
+
+
+def test_a_fail_that_somebody_allowed_lets_the_run_end(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path / "run", streams=silent_until(99))
+    monitor = Monitor(Setup(steps=6, lr=1e-2, every=2), allow={"optimizer.trained": "a dry run"})
+    fixture.loop._monitor = monitor
+    ending = fixture.go()
+    assert (ending.outcome, ending.why) == ("completed", "all 6 steps done; 6 of 6 steps changed nothing")
+    last = [row for row in Run.open(tmp_path / "run").checks() if row["id"] == "optimizer.trained"][-1]
+    assert (last["status"], last["allowed"]) == ("fail", "a dry run")
 
 
 def test_steps_without_effect_are_counted_over_a_resume_and_one_with_effect_is_no_reason_to_warn(
@@ -173,14 +186,30 @@ def test_steps_without_effect_are_counted_over_a_resume_and_one_with_effect_is_n
     with pytest.raises(KeyboardInterrupt):
         Fixture(tmp_path / "run", streams=lambda s, step: dies_at(3)(s, step) and silent_until(4)(s, step)).go()
     ending = Fixture(tmp_path / "run", streams=silent_until(4)).go()
-    assert ending.unchanged == 3
-    assert ending.why == "all 6 steps done; 3 of 6 steps changed nothing: their gradient was zero"
+    assert ending.why == "all 6 steps done; 3 of 6 steps changed nothing"
     assert "warning" not in capsys.readouterr().err
 
 
 def test_a_run_in_which_every_step_counts_says_nothing_of_it(tmp_path: Path) -> None:
-    ending = Fixture(tmp_path / "run").go()
-    assert (ending.unchanged, ending.why) == (0, "all 6 steps done")
+    assert Fixture(tmp_path / "run").go().why == "all 6 steps done"
+
+
+def test_a_fail_stops_the_run_keeps_the_last_good_checkpoint_and_saves_what_repeats_the_step(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path / "run")
+    step = fixture.trainer.step
+
+    def broken(streams: Sequence[Stream]) -> Any:
+        report = step(streams)
+        return replace(report, loss=float("nan")) if fixture.trainer.steps == 4 else report
+
+    fixture.trainer.step = broken  # type: ignore[method-assign]
+    with pytest.raises(CheckFailed, match="step 4: optimizer.finite: not finite: loss = nan"):
+        fixture.go()
+    run = Run.open(tmp_path / "run")
+    assert [c.step for c in run.checkpoints.all()] == [2]
+    assert run.status()["state"] == "failed"
+    assert [(r["step"], r["id"]) for r in run.checks() if r["status"] == "fail"] == [(4, "optimizer.finite")]
+    assert (tmp_path / "run/failures/step-000004/failure.json").is_file()
 
 
 def test_the_progress_shows_every_phase_and_a_run_without_work_shows_none(
@@ -189,11 +218,12 @@ def test_the_progress_shows_every_phase_and_a_run_without_work_shows_none(
     phases: list[str] = []
     monkeypatch.setattr(Report, "phase", lambda self, name: phases.append(f"{self.done}: {name}"))
     Fixture(tmp_path / "run", guard=scores({0: 0.1, 2: 0.6, 4: 0.5, 6: 0.55})).go()
-    assert phases[:5] == [
+    assert phases[:6] == [
         "0: guard evaluation",
         "0: checkpoint",
         "0: refreshing interventions",
         "0: filling the step",
+        "0: recording the batch",
         "0: optimizer step",
     ]
     assert phases[-2:] == ["5: guard evaluation", "5: checkpoint"]
@@ -248,10 +278,16 @@ def test_a_step_that_cannot_be_taken_leaves_its_batch_for_replay(tmp_path: Path)
 
     with pytest.raises(TrainingError):
         Fixture(tmp_path / "run", streams=streams).go()
-    bundle = json.loads((tmp_path / "run/failures/step-000004.json").read_text())
-    assert (bundle["step"], bundle["checkpoint"]) == (4, "step-000002")
-    assert len(bundle["streams"][0]["samples"]) == 4
-    assert bundle["streams"][0]["samples"][0]["weights"][2] == float("inf")
+    bundle = tmp_path / "run/failures/step-000004"
+    failure = failure_of(bundle)
+    assert failure is not None
+    assert (failure["step"], failure["checkpoint"], failure["error"]) == (4, 2, "TrainingError")
+    found = Run.open(bundle)
+    assert list(found.recent.steps()) == [3, 4]
+    assert [c.step for c in found.checkpoints.all()] == [2]
+    (stream,) = found.recent.read(4)
+    assert len(stream.samples) == 4
+    assert stream.samples[0].weights[2] == float("inf")
     status = Run.open(tmp_path / "run").status()
     assert status["state"] == "failed"
     assert "TrainingError" in status["why"]
@@ -262,3 +298,27 @@ def test_a_finished_run_can_be_asked_again_and_does_nothing(tmp_path: Path) -> N
     before = contents(tmp_path / "run")
     assert Fixture(tmp_path / "run").go().step == 6
     assert contents(tmp_path / "run") == before
+
+
+def test_a_check_that_fails_ends_the_run_and_leaves_its_step_for_replay(tmp_path: Path) -> None:
+    def streams(samples: Sequence[Sample], step: int) -> Sequence[Stream]:
+        if step == 4:
+            group = fixture.trainer._optimizer.param_groups[0]
+            group["params"] = group["params"][1:]
+        return supervised(samples, step)
+
+    fixture = Fixture(tmp_path / "run", steps=20, streams=streams)
+    with pytest.raises(CheckFailed, match=r"^step \d+: "):
+        fixture.go()
+    run = Run.open(tmp_path / "run")
+    assert run.checks()[-1]["status"] == "fail"
+    failure = failure_of(run.path / "failures" / f"step-{run.last_step:06d}")
+    assert failure is not None and failure["error"] == "CheckFailed"
+    assert run.checks()[-1]["id"] in failure["why"]
+
+
+def test_only_the_batches_since_the_last_but_one_checkpoint_stay(tmp_path: Path) -> None:
+    Fixture(tmp_path / "run").go()
+    run = Run.open(tmp_path / "run")
+    assert [c.step for c in run.checkpoints.all()] == [4, 6]
+    assert list(run.recent.steps()) == [5, 6]

@@ -262,7 +262,7 @@ def test_rewinding_to_before_the_first_step_drops_everything(new_run, train):
     assert contents(run.path)["evaluations.jsonl"] == [{"step": 0, "accuracy": 0.1}]
     assert run.last_step is None
     run.rewind(-1)
-    assert set(contents(run.path)) == {"metrics.jsonl", "checks.jsonl", "evaluations.jsonl"}
+    assert set(contents(run.path)) == {"metrics.jsonl", "checks.jsonl", "evaluations.jsonl", "liveness.jsonl"}
     assert not any(contents(run.path).values())
 
 

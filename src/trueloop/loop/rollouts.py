@@ -11,6 +11,7 @@ from trueloop.engines.base import Engine
 from trueloop.errors import DataError, EngineError
 from trueloop.loop.audit import with_audit, without_audit
 from trueloop.loop.flow import Adaptive, Samples
+from trueloop.loop.probe import Probe
 from trueloop.records import Group, Problem, Request, Rollout, Sampling, Score, derive_seed, to_rollout
 from trueloop.tasks.source import Ticket
 
@@ -75,7 +76,8 @@ class Producer:
     that what it finds may be a reason to filter; it returns the same rollouts in the same order, with probes.  A call
     has the groups of a wave where sampling is synchronous, one group where it runs ahead.  It is shown no audit.
 
-    `arrived` counts completions and verdicts: while it grows, sampling is alive.
+    `probe`, where there is one, has its own requests in the first round of the steps at which it is due; they become no
+    rollouts.  `arrived` counts completions and verdicts: while it grows, sampling is alive.
     """
 
     def __init__(
@@ -90,10 +92,11 @@ class Producer:
         seed: int,
         max_prompt_tokens: int | None = None,
         annotate: Annotate | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self.engine, self.encode, self.decode, self.grade = engine, encode, decode, grade
         self.samples, self.sampling, self.seed = samples, sampling, seed
-        self.max_prompt_tokens, self.annotate = max_prompt_tokens, annotate
+        self.max_prompt_tokens, self.annotate, self.probe = max_prompt_tokens, annotate, probe
         self.arrived = 0
 
     async def produce(self, tickets: Sequence[Ticket], step: int) -> list[Outcome]:
@@ -148,11 +151,14 @@ class Producer:
                 request = self._request(draft, k)
                 owners[request.id] = (draft, k)
                 requests.append(request)
+        requests += self._probing(step)
         scoring = []
         try:
             async with aclosing(self.engine.generate(requests)) as finished:
                 async for request_id, completion in finished:
                     self.arrived += 1
+                    if self.probe is not None and self.probe.take(request_id, completion):
+                        continue
                     draft, k = owners.pop(request_id)
                     rollout = to_rollout(draft.ticket.problem, k, draft.prompt, completion, epoch=draft.ticket.epoch)
                     scoring.append(asyncio.create_task(self._score(draft, rollout, step)))
@@ -169,6 +175,11 @@ class Producer:
         seed = derive_seed(self.seed, ticket.problem.id, ticket.epoch, k)
         sampling = replace(self.sampling(ticket.problem), seed=seed)
         return Request(id=f"{ticket.problem.id}/{ticket.epoch}/{k}", prompt=draft.prompt, sampling=sampling)
+
+    def _probing(self, step: int) -> list[Request]:
+        limit = self.max_prompt_tokens
+        asked = self.probe.requests(step) if self.probe is not None else []
+        return [request for request in asked if limit is None or len(request.prompt) <= limit]
 
     async def _score(self, draft: _Draft, rollout: Rollout, step: int) -> None:
         if rollout.finish in ("abort", "error"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -153,7 +154,7 @@ Reduction = Annotated[TokenMean | SequenceMean | FixedLength, Field(discriminato
 def reduction(config: TokenMean | SequenceMean | FixedLength) -> Callable[[Sequence[int]], list[float]]:
     """The function from the step's response lengths to one scale per response."""
     if config.kind == "fixed_length":
-        return lambda lengths: reduce.fixed_length(lengths, config.length)
+        return partial(reduce.fixed_length, C=config.length)
     return reduce.token_mean if config.kind == "token_mean" else reduce.sequence_mean
 
 

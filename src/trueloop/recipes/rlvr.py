@@ -117,6 +117,7 @@ async def _train(config: Config, policy: Policy, store: Run, rehearsing: samplin
             rehearsing=rehearsing,
             title="rlvr",
             shown=("reward/mean", "parts/strict", "length/mean", "groups/flat"),
+            rewarded=config.overlong is None and (config.kl is None or config.kl.where == "loss"),
             beside=asking.sft_mix(config.sft_mix),
         )
 
@@ -198,6 +199,12 @@ class Kept:
 def _overlong(rollout: Rollout, overlong: choices.Overlong) -> float:
     length = torch.tensor([float(rollout.completion_length)])
     return float(overlong_penalty(length, overlong.limit, overlong.cache))
+
+
+def interventions(config: Config, policy: Policy) -> tuple[object, ...]:
+    """Those of a run's trainer, for whoever takes one of its steps again."""
+    reference = _reference(config, policy)
+    return (Kept(reference),) if reference is not None else ()
 
 
 def _reference(config: Config, policy: Policy) -> Reference | None:

@@ -63,7 +63,7 @@ class Recent:
         """The streams of a step.  Raises `StoreError` where it is not there or damaged."""
         path = self.directory / f"step-{step:06d}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return _streams(arrays)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise StoreError(f"{path}: this step's batch cannot be read ({error}); repeat another step") from error

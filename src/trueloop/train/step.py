@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +29,18 @@ log = logging.getLogger(__name__)
 
 PREFIX_TOLERANCE = 1e-3
 """Largest float32 difference of a log-probability between a shared and a plain row that passes for rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contribution:
+    """What one row (or pair) brings to a step by itself: its part of the loss, and the norm of its part of the
+    gradient; `why` in the place of both where it has none."""
+
+    stream: str
+    id: str
+    loss: float | None
+    norm: float | None
+    why: str = ""
 
 
 class Trainer:
@@ -113,6 +126,25 @@ class Trainer:
             self._accumulate(work.passes)
             self._finite_norm(work.passes)
         return self._gradients()
+
+    @property
+    def gradients(self) -> Named:
+        """What the last step or backward accumulated, as clipped; the trainer's own tensors, not copies."""
+        return self._runner.gradients
+
+    def contributions(self, streams: Sequence[Stream]) -> list[Contribution]:
+        """Row by row what it brings to the step of `streams`, interventions aside; no weight changes."""
+        found = []
+        for work in (one for whole in self._plan(streams).passes for one in alone(whole)):
+            self._runner.flat.zero_()
+            try:
+                (tally,) = self._runner.backward([work], self.chain)
+            except TrainingError as error:
+                found.append(Contribution(stream=work.stream, id=work.ids[0], loss=None, norm=None, why=str(error)))
+                continue
+            norm = optimizers.gradient_norm(self._runner.gradients)
+            found.append(Contribution(stream=work.stream, id=work.ids[0], loss=tally.loss, norm=norm))
+        return found
 
     def refresh(self, step: int) -> None:
         """Let the interventions renew what they hold before step `step`; the loop calls it before it fills the step."""
