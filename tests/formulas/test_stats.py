@@ -9,6 +9,7 @@ from scipy import stats as scipy_stats
 from trueloop.errors import DataError
 from trueloop.formulas.stats import (
     clustered_mean,
+    highest_by_chance,
     maj_at_k,
     mcnemar,
     paired_differences,
@@ -216,3 +217,13 @@ def test_equal_seeds_give_equal_figures():
 def test_what_is_no_table_is_refused(rows):
     with pytest.raises(DataError, match="paired_differences"):
         paired_differences(rows)
+
+
+def test_the_highest_of_several_by_chance():
+    """The mean of the largest of 10 standard normals is 1.5388; a single measurement promises nothing."""
+    mean, quantile = highest_by_chance([1.0] * 10)
+    assert mean == pytest.approx(1.5388, abs=0.02)
+    assert quantile == pytest.approx(2.568, abs=0.05)
+    assert highest_by_chance([0.1])[0] == pytest.approx(0, abs=2e-3)
+    with pytest.raises(DataError, match="at least one"):
+        highest_by_chance([])

@@ -118,7 +118,7 @@ def scaffold_in_completions(turns: Sequence[Turn]) -> Verdict:
     "transcripts.template_once",
     when="after",
     question="Is the template in each prompt once?",
-    limit="fail where more than 5 % of the prompts have it within itself (99 % interval)",
+    limit="fail where more than 5 % of the prompts have it within itself (99 % interval), warn above 1 %",
 )
 def template_once(turns: Sequence[Turn]) -> Verdict:
     """Distinct prompts in which a template stands within itself."""
@@ -137,7 +137,7 @@ def template_once(turns: Sequence[Turn]) -> Verdict:
         what=f"prompts with the template twice{_shown(found)}",
         advice="apply the template once: give messages, or text that is already rendered, and not both",
         fail_above=0.05,
-        warn_above=0.0,
+        warn_above=0.01,
     )
 
 
