@@ -133,10 +133,10 @@ def reward_separates(graded: Sequence[Graded]) -> Verdict:
 )
 def length_pays(graded: Sequence[Graded], *, reasons: bool) -> Verdict:
     """graded: right answers bare and of the kinds `REASONED`; reasons: the task's own answers come after a solution."""
-    golds = {g.problem: g for g in graded if g.kind == GOLD and g.score.status == "scored" and _passes(g)}
+    golds = {g.problem: g for g in graded if g.kind == GOLD and g.score.status == "scored" and _reward(g) > TINY}
     later = [g for g in graded if g.kind in REASONED and g.problem in golds and g.score.status == "scored"]
     if not later:
-        return unknown("no right answer passes, so that none can be put after a solution")
+        return unknown("no right answer earns anything, so that none can be put after a solution")
     more = [g for g in later if _reward(g) > _reward(golds[g.problem]) + TINY]
     lost = [g for g in later if _reward(g) < _reward(golds[g.problem]) - TINY]
     unread = [g for g in lost if not _passes(g)]

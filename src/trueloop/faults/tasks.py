@@ -197,7 +197,7 @@ FAULTS = (
     _own("reward_raises", "raises", "a text without a number raises", "task.verifier_errors"),
     _own("reward_reads_the_prompt", "by_prompt", "the row decides, not the text", _JUNK),
     _own("reward_accepts_substrings", "contains", "the right digits anywhere are enough", _WRONG),
-    _own("reward_pays_length", "length", "right answers earn more where they are long", "task.length_pays"),
+    _own("reward_pays_length", "length", "right answers earn more where they are long", "task.length_pays", _GOLD),
     _fault(
         "programs_may_exit",
         v.PassesExits,

@@ -108,7 +108,7 @@ def data_checks(
 def _of_part(part: Reads, room: Room) -> Iterator[CheckResult]:
     answers = part.answers
     yield _contradictions(part, answers)
-    bare_answers = {p.id: a for p in part.problems if (a := part.task.gold(p)) is not None}
+    bare_answers = _bare_answers(part)
     yield checks.answers_vary(list(bare_answers.values()))
     yield _leaks(part, bare_answers or answers)
     yield _prompt_lengths(part, room)
@@ -119,6 +119,18 @@ def _of_part(part: Reads, room: Room) -> Iterator[CheckResult]:
         yield checks.order(len(part.order), missing, len(part.problems))
     if isinstance(part.task, OwnTask):
         yield from _columns(part)
+
+
+def _bare_answers(part: Reads) -> dict[str, str]:
+    """The right answer of each row without a solution: of a user's own rows the column that the reward reads, the one
+    with most values."""
+    if not isinstance(part.task, OwnTask):
+        return {p.id: a for p in part.problems if (a := part.task.gold(p)) is not None}
+    rows = {p.id: p.target["row"] for p in part.problems}
+    columns = [
+        {i: str(row[name]) for i, row in rows.items() if row.get(name) is not None} for name in columns_read(part.task)
+    ]
+    return max(columns, key=lambda column: len(set(column.values())), default={})
 
 
 def _clashes(problems: Sequence[Problem]) -> tuple[list[str], int]:
@@ -157,11 +169,14 @@ def _overlaps(
         others = (Reads(task=task, split=split) for split in task.at_hand())
         judges += [r for r in others if r.name not in names and (guard is None or r.name != guard.name)]
     known = set(trained.values())
+    in_full = {normal(text_of(p.prompt)) for r in train for p in r.problems}
     known_answers = {i: answer for r in train for i, answer in r.answers.items()}
     for judge in judges:
         asked = _questions(judge.problems)
-        exact = [q for q in asked.values() if q in known]
-        rest = {i: q for i, q in asked.items() if q not in known}
+        whole = {p.id: normal(text_of(p.prompt)) for p in judge.problems}
+        same = {i for i, q in asked.items() if q in known or whole[i] in in_full}
+        exact = [q for i, q in asked.items() if i in same]
+        rest = {i: q for i, q in asked.items() if i not in same}
         answers = judge.answers
         near = [
             (a, b)
@@ -190,10 +205,11 @@ def _questions(problems: Sequence[Problem]) -> dict[str, str]:
 
 
 def _contradictions(part: Reads, answers: Mapping[str, str]) -> CheckResult:
-    own = isinstance(part.task, OwnTask)
+    reads = columns_read(part.task)
     said: dict[str, list[str]] = defaultdict(list)
     for p in part.problems:
-        answer = part.task.gold(p) or (answers.get(p.id) if own else content_hash(p.target))
+        own = _json([p.target["row"].get(name) for name in reads]) if reads else answers.get(p.id)
+        answer = own if isinstance(part.task, OwnTask) else part.task.gold(p) or content_hash(p.target)
         if answer is not None:
             said[normal(text_of(p.prompt))].append(answer.strip())
     several = {prompt: a for prompt, a in said.items() if len(set(a)) > 1}
