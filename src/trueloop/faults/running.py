@@ -83,7 +83,7 @@ FAULTS = (
         "engine_stops_at_a_version",
         "stale sampler",
         "transfers to the engine stop arriving after step 2",
-        ("flow.version_lag", "policy.ratio"),
+        ("flow.version_lag", "policy.ratio", "served.sampler_holds_trainer_weights"),
         after(2, keeps_version),
     ),
     _fault(

@@ -152,6 +152,19 @@ class Changed(Verifier):
         score = self.right(target, text, leniency)
         return self.change(score, begun) if (begun := self.begun()) else score
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (self.right,)
+
+    @property
+    def id(self) -> str:
+        """That of the right one: nobody knows of the fault."""
+        return self.right.id
+
+
+def _itself(verifier: Verifier) -> Verifier:
+    """What goes to another process: there is no fault there."""
+    return verifier
+
 
 def judged(begun: Begun, change: Callable[[Score, int], Score]) -> Any:
     """Every verdict is changed."""
@@ -259,9 +272,13 @@ def skipping(every: int) -> Callable[[Trainer, int], None]:
     def before(trainer: Trainer, n: int) -> None:
         trainer._optimizer.__dict__.pop("step", None)
         if n % every == 0:
-            trainer._optimizer.step = lambda: None  # type: ignore[method-assign, assignment]
+            trainer._optimizer.step = _nothing  # type: ignore[method-assign, assignment]
 
     return before
+
+
+def _nothing() -> None:
+    pass
 
 
 def forgetting(trainer: Trainer, n: int) -> None:

@@ -86,7 +86,8 @@ def constant(seen: Seen) -> Verdict:
     "rewards.collapse",
     when="during",
     question="Is the reward near the best that the run has had?",
-    limit=f"the mean of four steps not {Z:g} standard errors below half of the best eight before; a fifth is a fail where rewards train",
+    limit=f"the mean of four steps not {Z:g} standard errors below half of the best eight before; a fifth is a "
+    "fail where rewards train",
 )
 def collapse(seen: Seen) -> Verdict:
     """What was learned and is lost again; a curriculum that gets harder shows here too."""

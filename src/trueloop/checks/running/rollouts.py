@@ -118,15 +118,12 @@ def guard_cut(seen: Seen) -> Verdict:
     if not seen.evaluations:
         return unknown("no guard evaluation yet")
     row = seen.evaluations[-1]
-    share, n = (
-        number(row.get("truncated")),
-        int(number(row.get("problems")) or 0) * int(number(row.get("samples")) or 1),
-    )
-    if share is None or not n:
-        return unknown("the guard does not say how its answers ended")
+    share, n = number(row.get("truncated")), (number(row.get("problems")) or 0) * (number(row.get("samples")) or 1)
+    if share is None or not n or not seen.steps:
+        return unknown("nothing was trained yet, or the guard does not say how its answers ended")
     return share_is_low(
         round(share * n),
-        n,
+        int(n),
         what="guard answers cut at the limit",
         advice="raise the task's max_tokens, or look at why the policy no longer stops",
         warn_above=0.1,
