@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ from trueloop.tasks.own import Own, OwnMaths, OwnNumbers
 from trueloop.tasks.programs.mbpp import Mbpp
 from trueloop.tasks.worlds.arithmetic import Arithmetic
 from trueloop.verify.programs.canaries import canaries
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 def asked(task, splits=("train",)):
@@ -50,8 +53,8 @@ def test_mistakes_are_seen(mistake, id):
 
 
 @pytest.mark.parametrize("settings", [Gsm8k, Math, MinervaMath, Mbpp])
-def test_right_answers_are_right(settings, fixtures):
-    task = settings(path=fixtures).build()
+def test_right_answers_are_right(settings):
+    task = settings(path=FIXTURES).build()
     answers = right_answers(task, "train")
     assert answers
     problems = {p.id: p for p in task.problems("train")}
@@ -60,8 +63,8 @@ def test_right_answers_are_right(settings, fixtures):
         assert (score.status, score.reward) in (("scored", 1.0), ("unscorable", None)), (answer, score)
 
 
-def test_right_answers_of_letters_and_own_rows(fixtures, tmp_path):
-    mmlu = Mmlu(path=fixtures, files={"dev": "mmlu_dev.jsonl", "test": "mmlu_test.jsonl"}).build()
+def test_right_answers_of_letters_and_own_rows(tmp_path):
+    mmlu = Mmlu(path=FIXTURES, files={"dev": "mmlu_dev.jsonl", "test": "mmlu_test.jsonl"}).build()
     assert {len(a) for a in right_answers(mmlu, "test").values()} == {1}
     rows = [{"prompt": "2+2", "answer": "4"}, {"prompt": "2+3", "answer": "5"}]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -4,8 +4,9 @@ from trueloop.preflight.texts import bare, near_pairs, normal, sketches, text_of
 from trueloop.records import Message
 
 APPLES = (
-    "Janet has 16 apples and eats three of them every single day until there is none of them left over for her brother, "
-    "who would like to know how long it takes before he has to go to the market again and buy some more of them"
+    "Janet has 16 apples and eats three of them every single day until there is none of them left over "
+    "for her brother, who would like to know how long it takes before he has to go to the market again "
+    "and buy some more of them"
 )
 
 

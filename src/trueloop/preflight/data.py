@@ -10,6 +10,7 @@ from functools import cached_property
 
 from trueloop.chat import Tokenizer, encode_prompt
 from trueloop.checks import data as checks
+from trueloop.errors import DataError
 from trueloop.preflight import probes
 from trueloop.preflight.columns import columns_read
 from trueloop.preflight.tasks import right_answers
@@ -167,7 +168,8 @@ def _overlaps(
     judges = [guard] if guard is not None else []
     for task in {r.task.name: r.task for r in train}.values():
         others = (Reads(task=task, split=split) for split in task.at_hand())
-        judges += [r for r in others if r.name not in names and (guard is None or r.name != guard.name)]
+        new = [r for r in others if r.name not in names and (guard is None or r.name != guard.name)]
+        judges += [r for r in new if _is_readable(r)]
     known = set(trained.values())
     in_full = {normal(text_of(p.prompt)) for r in train for p in r.problems}
     known_answers = {i: answer for r in train for i, answer in r.answers.items()}
@@ -191,6 +193,14 @@ def _overlaps(
             same_split=judge.name in names,
             evaluated=judge is guard,
         )
+
+
+def _is_readable(reads: Reads) -> bool:
+    """Whether a split that the run does not need has rows; one that has none is no reason to stop."""
+    try:
+        return bool(reads.problems)
+    except DataError:
+        return False
 
 
 def _questions(problems: Sequence[Problem]) -> dict[str, str]:
@@ -223,8 +233,8 @@ def _leaks(part: Reads, answers: Mapping[str, str]) -> CheckResult:
         prompt, mine, theirs = text_of(p.prompt), answers[p.id].strip(), answers[other.id].strip()
         if mine == theirs:
             continue
-        stated += len(mine) > len(_bare(mine)) and mine in prompt
-        stated_other += len(theirs) > len(_bare(theirs)) and theirs in prompt
+        stated += _states(prompt, _bare(mine))
+        stated_other += _states(prompt, _bare(theirs))
         plain += _holds(prompt, _bare(mine))
         plain_other += _holds(prompt, _bare(theirs))
     return checks.answer_in_prompt(stated, stated_other, plain, plain_other, len(rows))
@@ -236,6 +246,11 @@ def _bare(answer: str) -> str:
         if answer.startswith(opening) and answer.endswith(closing):
             return answer[len(opening) : len(answer) - len(closing)]
     return answer
+
+
+def _states(text: str, answer: str) -> bool:
+    """Whether a text gives an answer in one of the formats that answers are given in."""
+    return any(form + answer in text for form in ("\\boxed{", "#### ", "The answer is ", "Answer: "))
 
 
 def _holds(text: str, answer: str) -> bool:
