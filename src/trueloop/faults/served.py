@@ -40,7 +40,7 @@ def loading(alter: Alter) -> Any:
             await original(alter(given, last or given, first) if version > HEALTHY else given, version)
             last.update(given)
 
-        engine.load_weights = load  # type: ignore[method-assign, assignment]
+        engine.load_weights = load  # type: ignore[method-assign]
         return engine
 
     return seams.engine(changed)
@@ -58,7 +58,7 @@ def ignoring(*, bumped: bool) -> Any:
             elif bumped:
                 engine._scheduler.version = version
 
-        engine.load_weights = load  # type: ignore[method-assign, assignment]
+        engine.load_weights = load  # type: ignore[method-assign]
         return engine
 
     return seams.engine(changed)
@@ -152,7 +152,7 @@ def _cached(engine: LocalEngine) -> LocalEngine:
             known[asked[id].prompt, asked[id].sampling] = completion
             yield id, completion
 
-    engine.generate = generate  # type: ignore[method-assign, assignment]
+    engine.generate = generate  # type: ignore[method-assign]
     return engine
 
 

@@ -202,7 +202,8 @@ def _shown(sample: Sample, decode: Any) -> str:
 
 
 def _without(streams: Sequence[Stream], drop: Sequence[str]) -> list[Stream]:
-    ids = [row.id for stream in streams for row in (*stream.samples, *stream.pairs)]
+    ids = [s.id for stream in streams for s in stream.samples]
+    ids += [p.id for stream in streams for p in stream.pairs]
     for id in drop:
         if id not in ids:
             near = difflib.get_close_matches(id, ids, n=1, cutoff=0.0)
