@@ -79,6 +79,7 @@ def _ending(record: Record) -> Iterator[CheckResult]:
     steps = record.setting("loop", "steps")
     ended = record.state != "running"
     yield ending.ended_well(record.state, record.why, record.step, steps if isinstance(steps, int) else None)
+    yield ending.not_refused(record.why)
     yield ending.disk(record.why, ended)
     yield ending.memory(record.why, record.state)
     yield ending.kept_moving(record.stuck, record.why)

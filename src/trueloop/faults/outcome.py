@@ -110,6 +110,16 @@ def _no_disk(run: Path) -> None:
     change_status(run, state="failed", why="StoreError: metrics.jsonl: [Errno 28] No space left on device")
 
 
+def _refused(run: Path) -> None:
+    (run / "metrics.jsonl").write_text("")
+    (run / "evaluations.jsonl").write_text("")
+    for part in (run / "rollouts").glob("step-*.parquet"):
+        part.unlink()
+    change_status(run, state="failed", step=None, why="CheckFailed: 1 check says that this run cannot mean anything")
+    row = {"step": 0, "id": "liveness.step_is_sane", "status": "fail", "evidence": "KL 7.6 nats per token"}
+    (run / "checks.jsonl").write_text(json.dumps(row) + "\n")
+
+
 def _standstill(run: Path) -> None:
     change_status(run, state="failed", why="EngineError: nothing has moved for 1200 s; it is in phase 'filling'")
     (run / "stuck.log").write_text("nothing has moved for 120 s (limit 120 s); it is in phase 'filling'\n")
@@ -328,6 +338,13 @@ SPOILED = (
         diagnosis="ended-early",
         spoil=lambda run: change_status(run, state="interrupted", why="KeyboardInterrupt"),
         recorded=("rlvr 84",),
+    ),
+    Spoiled(
+        id="refused_for_its_learning_rate",
+        what="a check refused the run before its first step",
+        diagnosis="policy-collapsed",
+        spoil=_refused,
+        recorded=("trl 12",),
     ),
     Spoiled(
         id="standstill",

@@ -66,3 +66,8 @@ def test_named_keys():
 
 def test_seeds():
     assert [ending.seeds(s).status for s in ([1], [1, 2, 3], [1, 1, 2])] == ["unknown", "pass", "fail"]
+
+
+def test_a_run_that_a_check_stopped():
+    assert ending.not_refused("all 9 steps done").status == "pass"
+    assert ending.not_refused("CheckFailed: step 9: rollouts.distinct: one text").status == "fail"

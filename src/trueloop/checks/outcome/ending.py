@@ -34,6 +34,19 @@ def ended_well(state: str, why: str, step: int | None, steps: int | None) -> Ver
 
 
 @check(
+    "outcome.not_refused",
+    when="after",
+    question="Did every check let it go on?",
+    limit="fail where a check refused it before its first step, or stopped it",
+)
+def not_refused(why: str) -> Verdict:
+    """The reason that the status gives."""
+    if why.startswith("CheckFailed"):
+        return fail(excerpt(why, 400), "mend what the check names")
+    return passed("no check stopped it")
+
+
+@check(
     "outcome.disk",
     when="after",
     question="Was there room on the disk?",

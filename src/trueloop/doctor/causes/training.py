@@ -7,7 +7,7 @@ from trueloop.doctor.causes.base import Cause
 CAUSES: tuple[Cause, ...] = (
     Cause(
         id="policy-collapsed",
-        says="The policy has collapsed: a learning rate that is too high, or updates that go the wrong way.",
+        says="The policy collapses: a learning rate that is too high, or updates that go the wrong way.",
         then="go back to a checkpoint before the fall and lower optim.lr: trueloop run --set optim.lr=...",
         signs={
             "transcripts.reward_kept": (4.5, 0.0, -1.5),
@@ -21,6 +21,7 @@ CAUSES: tuple[Cause, ...] = (
         },
         record={
             r"(rewards\.collapse|rollouts\.(length|distinct)|policy\.(entropy|kl))": (1.5, 0.5, 0.0),
+            r"(liveness\.(step_is_sane|update_size)|schedule\.(learning_rate|travel))": (5.5, 1.0, 0.0),
             r"optimizer\.(gradient_trend|gradient_spike|update_size|loss)": (1.5, 0.5, 0.0),
         },
     ),
@@ -117,11 +118,12 @@ CAUSES: tuple[Cause, ...] = (
         says="The weights did not move, or too few steps were taken.",
         then="look at optim.lr, at the rewards and at which parameters are trained: trueloop check",
         record={
-            r"(liveness\.(tensors|trained|streams|update|step)\w+|served\.tensor_never_moves)": (5.5, 1.0, 0.0),
+            r"(liveness\.(tensors|trained|streams)\w+|served\.tensor_never_moves)": (5.5, 1.0, 0.0),
             r"optimizer\.(weights_moved|gradient_vanished|learning_rate|trained)": (5.5, 1.0, 0.0),
         },
         signs={
             "outcome.trained": (6.0, 3.2, -1.0),
+            "outcome.not_refused": (-4.0, 0.0, 0.0),
             "outcome.evaluations_differ": (4.5, 0.0, -2.0),
             "transcripts.reward_varies": (-2.0, 0.0, 0.0),
             "outcome.disk": (-4.0, 0.0, 0.0),
@@ -238,6 +240,12 @@ CAUSES: tuple[Cause, ...] = (
         signs={"outcome.memory": (8.0, 3.1, -6.0), "outcome.disk": (-4.0, 0.0, 0.0)},
     ),
     Cause(
+        id="stopped-by-a-check",
+        says="A check refused it before its first step, or stopped it.",
+        then="mend what the check names; or go on all the same: --allow ID --because TEXT",
+        signs={"outcome.not_refused": (4.0, 0.0, -6.0)},
+    ),
+    Cause(
         id="stuck",
         says="Nothing moved any more.",
         then="read stuck.log: which task waits for what",
@@ -250,6 +258,7 @@ CAUSES: tuple[Cause, ...] = (
         then="trueloop resume RUN",
         signs={
             "outcome.ended_well": (4.0, 3.6, -6.0),
+            "outcome.not_refused": (-4.0, 0.0, 0.0),
             "outcome.disk": (-4.0, 0.0, 0.0),
             "outcome.memory": (-4.0, 0.0, 0.0),
             "outcome.kept_moving": (-1.0, 0.0, 0.0),
