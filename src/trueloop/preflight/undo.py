@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,3 +28,9 @@ def undone(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
             for name, p in trainer.trainable.items():
                 p.copy_(before[name])
         trainer.load_state_dict(state)
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state with tensors of its own: a step changes the optimizer's in place."""
+    parts = {part: {name: t.clone() for name, t in state[part].items()} for part in ("moments", "interventions")}
+    return {**state, **parts}

@@ -1,0 +1,55 @@
+import pytest
+
+from trueloop.errors import CheckFailed, ConfigError
+from trueloop.preflight.gate import Gate, refusal
+from trueloop.records import CheckResult
+
+BAD = CheckResult(id="liveness.downhill", status="fail", evidence="uphill", advice="turn round")
+GOOD = CheckResult(id="liveness.tensors_moved", status="pass")
+
+
+def test_a_fail_refuses_with_its_evidence_and_how_to_go_on():
+    gate = Gate()
+    gate.take([GOOD, BAD])
+    with pytest.raises(CheckFailed, match=r"liveness\.downhill: uphill\n.*turn round\n.*--allow liveness\.downhill"):
+        gate.require()
+    assert gate.refusals() == [BAD] and refusal([BAD]).startswith("1 check says")
+
+
+def test_what_is_allowed_is_let_through_and_marked():
+    shown = []
+    gate = Gate(allow={"liveness.downhill": "an experiment"}, show=shown.append)
+    gate.take([BAD])
+    gate.require()
+    assert shown == gate.results and shown[0].allowed == "an experiment" and not gate.refusals()
+    assert gate.inner().allow == gate.allow and not gate.inner().results
+
+
+def test_only_checks_never_raise():
+    gate = Gate(only=True)
+    gate.take([BAD])
+    gate.require()
+    assert gate.refusals()
+
+
+def test_an_allowance_needs_a_known_check_and_a_reason():
+    with pytest.raises(ConfigError, match=r"did you mean liveness\.downhill"):
+        Gate(allow={"liveness.downhil": "because"})
+    with pytest.raises(ConfigError, match="without a reason"):
+        Gate(allow={"liveness.downhill": " "})
+
+
+class Written:
+    def __init__(self):
+        self.rows = []
+
+    def add_check(self, result, step):
+        self.rows.append((result.id, step))
+
+
+def test_each_result_is_written_once():
+    gate, run = Gate(), Written()
+    gate.take([GOOD])
+    gate.write(run)
+    gate.write(run)
+    assert run.rows == [("liveness.tensors_moved", 0)]

@@ -1,0 +1,65 @@
+import pytest
+from tests.stepping_toys import rehearsal, said
+
+from trueloop.models.spec import LoRA
+from trueloop.preflight.serving import rms, serving, visible_step
+from trueloop.preflight.trial import take
+from trueloop.preflight.undo import undone
+
+
+class Wrapped:
+    """An engine with other methods."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+class Deaf(Wrapped):
+    async def load_weights(self, source, version):
+        self.inner._scheduler.version = version
+
+
+def asked(whole, engine=None):
+    from dataclasses import replace
+
+    whole = whole if engine is None else replace(whole, engine=engine)
+    with undone(whole.trainer) as before:
+        trial = take(whole.trainer, whole.streams, before)
+        return {id: r.status for id, r in said(serving(whole, trial, whole.streams)).items()}
+
+
+def test_an_engine_that_follows():
+    with rehearsal() as whole:
+        assert set(asked(whole).values()) == {"pass"}
+
+
+def test_an_engine_that_keeps_its_weights():
+    with rehearsal() as whole:
+        assert asked(whole, Deaf(whole.engine))["liveness.sampler_follows"] == "fail"
+
+
+def test_an_adapter_is_saved_served_and_asked_for_by_its_name():
+    with rehearsal(adapter=LoRA(rank=2, alpha=4)) as whole:
+        found = asked(whole)
+        assert found["liveness.unknown_adapter_refused"] == "pass" and set(found.values()) == {"pass"}
+
+
+@pytest.mark.parametrize("lr", [1e-7, 1e-3, 1e6])
+def test_a_step_is_made_visible_whatever_its_size(lr):
+    with rehearsal(lr=lr) as whole, undone(whole.trainer) as before:
+        seen = visible_step(take(whole.trainer, whole.streams, before), whole.streams)
+        assert seen is not None
+        change = [abs(n - o) for n, o in zip(seen.new, seen.old, strict=True)]
+        assert 0.2 <= sum(change) / len(change) <= 3.0
+
+
+def test_a_step_that_changes_nothing_is_not_visible():
+    with rehearsal(lr=1e-30) as whole:
+        assert asked(whole) == {"liveness.sampler_follows": "unknown"}
+
+
+def test_rms():
+    assert rms([3.0, -4.0]) == pytest.approx(12.5**0.5)
