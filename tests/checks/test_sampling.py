@@ -43,6 +43,9 @@ def test_tokens_are_drawn_as_asked():
     assert "flatter" in check(400.0, 200.0, 400.0, 200, 0, fitted=2.0).evidence
     assert check(100.0, 100.0, 400.0, 200, 9, fitted=1.0).status == "fail"
     assert check(10.0, 10.0, 4.0, 20, 0, fitted=1.0).status == "unknown"
+    assert check(100.0, 100.0, 400.0, 200, 0, fitted=0.6, ratio=40.0).status == "fail"
+    assert check(100.0, 100.0, 400.0, 200, 0, fitted=1.0, rare=(0, 20.0)).status == "fail"
+    assert check(100.0, 100.0, 400.0, 200, 0, fitted=1.0, rare=(16, 20.0)).status == "pass"
 
 
 def test_cut_completions():

@@ -65,13 +65,29 @@ def _surprising(groups: Sequence[Sequence[tuple[str, float]]]) -> bool:
     limit="the mean surprise of the tokens lies within 5 standard errors of the entropy of the policy at the asked "
     "temperature, top-k and top-p, and no token lies outside of what these keep",
 )
-def as_asked(surprise: float, entropy: float, variance: float, tokens: int, outside: int, *, fitted: float) -> Verdict:
+def as_asked(
+    surprise: float,
+    entropy: float,
+    variance: float,
+    tokens: int,
+    outside: int,
+    *,
+    fitted: float,
+    rare: tuple[int, float] = (0, 0.0),
+    ratio: float = 0.0,
+) -> Verdict:
     """Sums over all drawn tokens, under the asked distribution of the policy.
 
     surprise  of -log p(token); entropy: of its expectation; variance: of its variance
     outside   tokens that truncation should have kept out; they are in no sum
-    fitted    the temperature of the untruncated policy under which the tokens are likeliest
+    fitted    the temperature of the untruncated policy under which the tokens are likeliest; ratio: twice the gain in
+              log-likelihood that it brings, 0 where that was not computed
+    rare      tokens of a probability below 2 % that were drawn, and that should have been
     """
+    advice = "compare draw with what the engine really does: temperature, top-k, top-p, penalties, seeds"
+    if outside > max(2, 0.001 * (tokens + outside)):
+        words = f"{outside} of {tokens + outside} tokens lie outside of the top-k or top-p that was asked for"
+        return fail(words, advice, value={"outside": outside})
     if tokens < 50 or variance <= 0.0:
         return unknown(f"{tokens} tokens drawn from a distribution of variance {variance:.3g}: too few to tell")
     z, gap = (surprise - entropy) / math.sqrt(variance), (surprise - entropy) / tokens
@@ -80,9 +96,10 @@ def as_asked(surprise: float, entropy: float, variance: float, tokens: int, outs
         f"(z = {z:+.1f}); likeliest at temperature {fitted:.2f}"
     )
     value = {"z": z, "gap": gap, "outside": outside, "fitted": fitted}
-    advice = "compare draw with what the engine really does: temperature, top-k, top-p, penalties, seeds"
-    if outside > max(1, 0.001 * tokens):
-        return fail(f"{shown}; {outside} tokens lie outside of top-k or top-p", advice, value=value, limit=5)
+    if ratio > 20:
+        return fail(f"{shown}, by a likelihood ratio of {ratio:.0f}", advice, value=value, limit=20)
+    if rare[1] - rare[0] > 5 * math.sqrt(rare[1]) or (rare[0] == 0 and rare[1] > 14):
+        return fail(f"{shown}; {rare[0]} rare tokens, {rare[1]:.1f} expected: truncated", advice, value=value, limit=5)
     if abs(z) > 5 and abs(gap) > 0.01:
         way = "sharper: a lower temperature, truncation or greed" if z < 0 else "flatter: a higher temperature"
         return fail(f"{shown}; what is sampled is {way}", advice, value=value, limit=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ def draws(**changes: Any) -> Any:
 
 
 def _two_seeds(request: Request) -> Request:
-    return replace(request, sampling=replace(request.sampling, seed=int(request.id.rsplit("/", 1)[-1]) % 2))
+    return replace(request, sampling=replace(request.sampling, seed=zlib.crc32(request.id.encode()) % 2))
 
 
 def _half(completion: Completion) -> Completion:
@@ -64,13 +65,6 @@ def _without_attention(policy: Policy) -> None:
         for name, p in policy.base_model.named_parameters():
             if "o_proj" in name:
                 p.zero_()
-
-
-def _ends_at_once(policy: Policy) -> None:
-    """Its head is all but certain of the end, whatever came before."""
-    norm, head = policy.base_model.model.norm, policy.base_model.lm_head
-    with torch.no_grad():
-        head.weight[policy.end_ids[0]] += 0.35 * norm.weight.sign() * torch.ones_like(norm.weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,14 +266,6 @@ FAULTS = (
         what="a converted checkpoint lost its attention outputs",
         caught_by=("sampling.coherent", "sampling.loops", "sampling.cut_at_limit", "sampling.reward_varies"),
         plant=lambda: seams.policy(_without_attention),
-    ),
-    Fault(
-        id="policy_ends_at_once",
-        mechanism="collapsed length",
-        what="the policy starts from a checkpoint that collapsed to empty answers",
-        caught_by=("sampling.length", "sampling.distinct"),
-        recorded=("rlvr 19", "rlvr 62"),
-        plant=lambda: seams.policy(_ends_at_once),
     ),
     Fault(
         id="problems_far_too_hard",

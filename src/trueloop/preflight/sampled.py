@@ -27,6 +27,8 @@ ROWS, TOKENS = 64, 4096
 REGRADED = 16
 """Most completions that are graded again, cut where they go on."""
 
+RARE = 0.02
+
 TEMPERATURES = tuple(0.05 * 1.2**k for k in range(26))
 
 
@@ -95,6 +97,8 @@ class Drawn:
     variance: float = 0.0
     tokens: int = 0
     outside: int = 0
+    rare: int = 0
+    rare_expected: float = 0.0
     likelihood: tuple[float, ...] = (0.0,) * len(TEMPERATURES)
 
     @property
@@ -115,8 +119,16 @@ def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
             own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn)
     yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts])
     if asked.temperature > 0:
+        plain = asked.top_k == 0 and asked.top_p == 1.0
         yield sampling.as_asked(
-            drawn.surprise, drawn.entropy, drawn.variance, drawn.tokens, drawn.outside, fitted=drawn.fitted
+            drawn.surprise,
+            drawn.entropy,
+            drawn.variance,
+            drawn.tokens,
+            drawn.outside,
+            fitted=drawn.fitted,
+            rare=(drawn.rare, drawn.rare_expected),
+            ratio=max(0.0, 2 * (max(drawn.likelihood) + drawn.surprise)) if plain else 0.0,
         )
 
 
@@ -157,6 +169,8 @@ def draw_again(policy: Policy, rollout: Rollout, asked: Sampling, drawn: Drawn) 
     drawn.variance += float(variance_N[inside_N].double().sum())
     drawn.tokens += int(inside_N.sum())
     drawn.outside += int((~inside_N).sum())
+    drawn.rare += int((surprise_N[inside_N].neg().exp() < RARE).sum())
+    drawn.rare_expected += float(p_NV[inside_N].masked_fill(p_NV[inside_N] >= RARE, 0.0).double().sum())
     found = tuple(float(_at(logits_NV / t, ids_N).double().sum()) for t in TEMPERATURES)
     drawn.likelihood = tuple(a + b for a, b in zip(drawn.likelihood, found, strict=True))
     own = iter(own_N.tolist())
