@@ -3,7 +3,7 @@
     python bench/check_cost.py FOLDER [STEPS]
 
 Trains the arithmetic world from its warm-started policy, which is made once and kept in FOLDER, and times every call of
-the monitor and of the ledger of liveness within the very steps that they watch, so that a busy machine slows both alike.
+the monitor and of the ledger of liveness within the very steps that they watch: a busy machine slows both alike.
 """
 
 from __future__ import annotations
