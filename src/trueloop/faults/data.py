@@ -106,8 +106,11 @@ def _curriculum(change: Callable[[list[str]], list[str]]) -> Iterator[None]:
     """A curriculum of the arithmetic world's training problems."""
     task = registry.Arithmetic().build()
     ids = change([p.id for p in task.first("train", 400)])
-    read = {"read_order": lambda path: ids}
-    with mock.patch.multiple(registry, **read), mock.patch.multiple(reading, **read):
+
+    def read(path: object) -> list[str]:
+        return ids
+
+    with mock.patch.object(registry, "read_order", read), mock.patch.object(reading, "read_order", read):
         yield
 
 
