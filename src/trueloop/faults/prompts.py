@@ -76,6 +76,7 @@ def _turns_end_otherwise(policy: Policy) -> None:
     """The template closes a turn with a token that is no end of the model's."""
     policy.tokenizer.eos_token = "<end>"
     end = policy.tokenizer.convert_tokens_to_ids("<end>")
+    assert isinstance(end, int)
     policy.base_model.generation_config.eos_token_id = end
     policy.end_ids = (end,)
 
