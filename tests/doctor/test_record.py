@@ -3,7 +3,7 @@ import json
 import pytest
 
 from doctor_toys import healthy_run
-from trueloop.doctor.record import read_record, spaced
+from trueloop.doctor.record import named_in, read_record, spaced
 from trueloop.errors import StoreError
 
 
@@ -50,3 +50,10 @@ def test_another_directory_is_refused(tmp_path):
 def test_spaced():
     assert spaced([1, 2, 3], 5) == [1, 2, 3]
     assert spaced(list(range(101)), 5) == [0, 25, 50, 75, 100]
+
+
+def test_checks_that_stopped_a_run_are_named_in_its_reason():
+    why = "CheckFailed: 1 check says\n  sampling.signal: none of 8\n    take easier problems\nto go on: --allow sampling.signal"
+    assert [(r.id, r.status, r.evidence) for r in named_in(why)] == [("sampling.signal", "fail", "none of 8")]
+    assert [r.id for r in named_in("CheckFailed: step 9: rollouts.distinct: one text; look")] == ["rollouts.distinct"]
+    assert named_in("all 9 steps done") == []

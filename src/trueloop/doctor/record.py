@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,7 +98,10 @@ def read_record(path: Path) -> Record:
         why=status["why"],
         step=status["step"],
         metrics=_journal(path / "metrics.jsonl", damaged),
-        checks=[(row["step"], _result(row)) for row in _journal(path / "checks.jsonl", damaged)],
+        checks=[
+            *((row["step"], _result(row)) for row in _journal(path / "checks.jsonl", damaged)),
+            *((status["step"] or 0, result) for result in named_in(status["why"])),
+        ],
         evaluations=_evaluations(path, damaged),
         turns=turns,
         audits=audits,
@@ -143,6 +147,14 @@ def _evaluations(path: Path, damaged: list[str]) -> list[tuple[int, Evaluation]]
         except (KeyError, TypeError, AttributeError) as error:
             damaged.append(f"evaluations.jsonl: step {row.get('step')}: not an evaluation of this version ({error})")
     return found
+
+
+def named_in(why: str) -> list[CheckResult]:
+    """The fails that the reason of an end names: a run that is refused before its first step has no other record."""
+    if not why.startswith("CheckFailed"):
+        return []
+    found = re.findall(r"(?m)(?:^  |: )([a-z_]+\.[a-z_]+): (.*)$", why)
+    return [CheckResult(id=id, status="fail", evidence=evidence) for id, evidence in found]
 
 
 def _result(row: Row) -> CheckResult:
