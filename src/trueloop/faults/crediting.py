@@ -109,7 +109,7 @@ FAULTS = (
         refused="nan|finite",
     ),
     Fault(
-        id="prompt_is_trained",
+        id="loss_mask_covers_prompt",
         mechanism="rows",
         what="the loss mask covers the prompt",
         caught_by=ROWS,

@@ -65,10 +65,14 @@ def drawn(sight: Sight, sampling: Sampling) -> Drawn:
 
 
 def together(parts: Sequence[Drawn]) -> Drawn:
-    """What several lots of tokens say of the same settings; `kept` is that of the first."""
+    """What several lots of tokens say of the same settings, and each lot by itself, since what acts on one may not act
+    on the other; `kept` is that of the first."""
+    ratios = {words: math.fsum(p.ratios.get(words, 0.0) for p in parts) for words in parts[0].ratios}
+    for k, part in enumerate(parts if len(parts) > 1 else ()):
+        ratios |= {f"{words} (draws of lot {k + 1})": ratio for words, ratio in part.ratios.items()}
     return Drawn(
         n=sum(p.n for p in parts),
-        ratios={words: math.fsum(p.ratios.get(words, 0.0) for p in parts) for words in parts[0].ratios},
+        ratios=ratios,
         excess=math.fsum(p.excess for p in parts),
         variance=math.fsum(p.variance for p in parts),
         outside=sum(p.outside for p in parts),

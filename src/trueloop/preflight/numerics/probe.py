@@ -129,7 +129,7 @@ class Probe:
     def apart(self) -> tuple[float, float, float]:
         """Size of the derivative of the first sample's loss by the others' log-probabilities and by its own; largest
         change of the loss with three more columns of padding."""
-        noise_BT = torch.linspace(-0.1, 0.1, self.logp_BT.numel(), device=self.logp_BT.device).view_as(self.logp_BT)
+        noise_BT = torch.linspace(-1e-5, 1e-5, self.logp_BT.numel(), device=self.logp_BT.device).view_as(self.logp_BT)
         old_BT = None if self.given.old_logp_BT is None else (self.logp_BT + noise_BT) * self.given.mask_BT
         given = replace(self.given, weights_BT=self.given.mask_BT.float(), old_logp_BT=old_BT)
         probe = replace(self, given=given)

@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from trueloop.checks.catalogue import CATALOGUE
+from trueloop.faults import crediting
+
+
+def test_every_fault_names_checks_that_exist() -> None:
+    assert len({fault.id for fault in crediting.FAULTS}) == len(crediting.FAULTS) > 4
+    assert {id for fault in crediting.FAULTS for id in fault.caught_by} <= CATALOGUE.keys()

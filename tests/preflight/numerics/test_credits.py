@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from trueloop.formulas.reduce import token_mean
+from trueloop.preflight.numerics.credits import credits
+from trueloop.recipes.policy import Clip, PolicyLoss, give_advantages, to_sample
+from trueloop.records import CheckResult, Group, Problem, Rollout, Score
+from trueloop.train.batch import Stream
+
+
+def group(name: str, rewards: Sequence[float]) -> Group:
+    problem = Problem.create(prompt=name, target="2", task="toy", split="train")
+    rollouts = tuple(
+        Rollout(
+            id=f"{name}{k}",
+            problem_id=problem.id,
+            tokens=(5, 6, 7 + k, 1),
+            loss_mask=(False, False, True, True),
+            logprobs=(0.0, 0.0, -1.0, -0.5),
+            policy_logprobs=(0.0, 0.0, -1.0, -0.5),
+            finish="stop",
+            stop=None,
+            version=0,
+            text="x",
+            score=Score(status="scored", reward=reward, passed=bool(reward)),
+        )
+        for k, reward in enumerate(rewards)
+    )
+    return Group(problem=problem, rollouts=rollouts)
+
+
+def credit(groups: Sequence[Group]) -> tuple[list[Group], list[Stream]]:
+    credited = give_advantages(groups, "grpo")
+    samples = [to_sample(r, a) for g in credited for r, a in zip(g.rollouts, g.advantages or (), strict=True)]
+    loss = PolicyLoss(Clip(low=0.2, high=0.2))
+    return credited, [Stream(name="policy", samples=samples, loss=loss, reduction=token_mean)]
+
+
+def asked(change: Any = lambda stream: stream, how: Any = credit) -> dict[str, CheckResult]:
+    groups, streams = how([group("a", [0.0, 1.0]), group("b", [1.0, 1.0])])
+    chain = SimpleNamespace(having=lambda method: [])
+    rehearsal: Any = SimpleNamespace(
+        credited=groups,
+        credit=how,
+        configured={"advantage": {"kind": "grpo"}},
+        trainer=SimpleNamespace(chain=chain),
+    )
+    return {r.id: r for r in credits(rehearsal, [change(s) for s in streams], groups)}
+
+
+def test_the_recipe_s_own_credit_passes() -> None:
+    assert {r.status for r in asked().values()} == {"pass"} and len(asked()) == 2
+
+
+def test_another_sign_shows_against_the_configured_estimator() -> None:
+    def turned(groups: Sequence[Group]) -> Any:
+        credited, streams = credit(groups)
+        return [replace(g, advantages=tuple(-a for a in g.advantages or ())) for g in credited], streams
+
+    found = asked(how=turned)["numerics.advantages"]
+    assert found.status == "fail" and "sign turned" in found.evidence
+
+
+def test_rows_without_their_last_token_and_lost_rows_show() -> None:
+    def cut(stream: Stream) -> Stream:
+        rows = [replace(s, loss_mask=(False, False, True, False)) for s in stream.samples]
+        return replace(stream, samples=rows)
+
+    assert "last token" in asked(cut)["numerics.rows_are_rollouts"].evidence
+    lost = asked(lambda stream: replace(stream, samples=stream.samples[1:]))
+    assert "have no row" in lost["numerics.rows_are_rollouts"].evidence
