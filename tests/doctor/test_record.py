@@ -53,7 +53,7 @@ def test_spaced():
 
 
 def test_checks_that_stopped_a_run_are_named_in_its_reason():
-    why = "CheckFailed: 1 check says\n  sampling.signal: none of 8\n    take easier problems\nto go on: --allow sampling.signal"
+    why = "CheckFailed: 1 check says\n  sampling.signal: none of 8\n    take easier ones\nto go on: --allow a.b"
     assert [(r.id, r.status, r.evidence) for r in named_in(why)] == [("sampling.signal", "fail", "none of 8")]
     assert [r.id for r in named_in("CheckFailed: step 9: rollouts.distinct: one text; look")] == ["rollouts.distinct"]
     assert named_in("all 9 steps done") == []

@@ -110,12 +110,18 @@ def _curves(record: Record) -> Iterator[CheckResult]:
     yield curves.ratio_is_one(*_ratios(record))
     staleness, every = record.setting("flow", "max_staleness") or 0, record.setting("flow", "sync_every") or 1
     reads = record.setting("flow", "max_reads") or 1
-    yield curves.sampler_follows(record.versions, max(staleness, every - 1, reads - 1))
+    yield curves.sampler_follows(_versions(record), max(staleness, every - 1, reads - 1))
     yield curves.length_kept([v for _, v in record.curve("length/mean")])
     yield curves.surprise_kept([v for _, v in record.curve("policy/nll")])
     last = record.metrics[-1]
     fates = {k: float(last.get(f"fates/{k}") or 0) for k in ("used", "filtered", "stale", "failed")}
     yield curves.problems_used(fates)
+
+
+def _versions(record: Record) -> list[tuple[int, int]]:
+    """(1 + version of the trainer before a step, version of its samples): a step without a gradient makes no version."""
+    after = {row["step"]: row["version"] for row in record.metrics if isinstance(row.get("version"), int)}
+    return [(1 + after.get(step - 1, step - 1), version) for step, version in record.versions]
 
 
 def _ratios(record: Record) -> tuple[list[float], list[tuple[float, float]], list[float]]:
