@@ -194,7 +194,7 @@ def _invalid(x: float, own: float | None) -> list[str]:
         "not finite": not math.isfinite(x),
         "above 0": x > 1e-6,
         "exactly 0 where the policy is unsure": x == 0.0 and unsure,
-        "a round -100 or less": x <= -100.0 and x == round(x),
+        "a round -100 or less": -math.inf < x <= -100.0 and x == round(x),
     }
     return [name for name, bad in found.items() if bad]
 
