@@ -119,7 +119,7 @@ def _curves(record: Record) -> Iterator[CheckResult]:
 
 
 def _versions(record: Record) -> list[tuple[int, int]]:
-    """(1 + version of the trainer before a step, version of its samples): a step without a gradient makes no version."""
+    """(1 + version of the trainer before a step, version of its samples): one without a gradient makes none."""
     after = {row["step"]: row["version"] for row in record.metrics if isinstance(row.get("version"), int)}
     return [(1 + after.get(step - 1, step - 1), version) for step, version in record.versions]
 
