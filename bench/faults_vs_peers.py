@@ -16,6 +16,7 @@ Results are kept under the folder by the fingerprint of what made them, so that 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import os
 import re
@@ -107,7 +108,7 @@ def peers(python: Path, folder: Path, only: Sequence[str]) -> dict[str, dict[str
 def _mark(place: Path, name: str) -> str:
     """The fingerprint of a case: what runs it, what it is, and what it is run on."""
     own = "trl_dpo.py" if name.startswith("pairs_") else "trl_grpo.py"
-    texts = [(PEER / file).read_text(encoding="utf-8") for file in ("trl_faults.py", own)]
+    texts = [ast.dump(ast.parse((PEER / file).read_text(encoding="utf-8"))) for file in ("trl_faults.py", own)]
     return content_hash(*texts, (place / "rows.json").read_text(encoding="utf-8"), *PACKAGES)
 
 
@@ -146,8 +147,10 @@ def judged(found: Mapping[str, Any], healthy: Mapping[str, Any]) -> Said:
     if error or not found["ending"].startswith("exit 0"):
         message = error if error and about.search(error) else warned
         how = "raised" if error else found["ending"]
-        return Said(how, _short(message) if message else None, "-") if message else Said(
-            f"{how}, not about it: {_short(error or found['ending'])}", None, "-"
+        return (
+            Said(how, _short(message) if message else None, "-")
+            if message
+            else Said(f"{how}, not about it: {_short(error or found['ending'])}", None, "-")
         )
     moved = "no" if not found["moved"] else "yes" if found["finite"] else "yes, to NaN"
     return Said("warned" if warned else "silent", _short(warned) if warned else None, moved)

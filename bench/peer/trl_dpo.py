@@ -52,8 +52,14 @@ each("answers_identical", r"identical|same|equal|chosen", lambda r: {**r, "rejec
 each("answers_empty", r"empty|zero|length|completion", lambda r: {**r, "chosen": "", "rejected": ""})
 each("chosen_empty", r"empty|zero|length|completion", lambda r: {**r, "chosen": ""})
 each("prompt_templated_twice", r"template|twice|prompt", lambda r: {**r, "prompt": f"Q: {r['prompt']}\nA: "})
-each("chosen_always_longer", r"length|longer|verbos", lambda r: {**r, "chosen": r["chosen"] + " So that is the answer."})
-each("prompts_differ_in_a_pair", r"prompt|prefix|differ", lambda r: {"chosen": r["prompt"] + r["chosen"], "rejected": "Q: 1+1=?\nA: " + r["rejected"]})
+each(
+    "chosen_always_longer", r"length|longer|verbos", lambda r: {**r, "chosen": r["chosen"] + " So that is the answer."}
+)
+each(
+    "prompts_differ_in_a_pair",
+    r"prompt|prefix|differ",
+    lambda r: {"chosen": r["prompt"] + r["chosen"], "rejected": "Q: 1+1=?\nA: " + r["rejected"]},
+)
 each("one_prompt_for_all", r"prompt|unique|identical|duplicate", lambda r: {**r, "prompt": "Q: 37+48=?\nA: "})
 
 

@@ -116,9 +116,7 @@ def setup(world: Path, trainer: str) -> Setup:
     shared = {"world": world, "model": str(world / "model"), "tokenizer": tokenizer}
     if trainer == "dpo":
         return Setup(**shared, rows=rows["pairs"], held_out=rows["held_out_pairs"], config={**COMMON, **DPO})
-    return Setup(
-        **shared, rows=rows["prompts"], held_out=rows["held_out"], config={**COMMON, **GRPO}, reward=right
-    )
+    return Setup(**shared, rows=rows["prompts"], held_out=rows["held_out"], config={**COMMON, **GRPO}, reward=right)
 
 
 def open_trainer(made: Setup, kind: str, folder: Path) -> Any:

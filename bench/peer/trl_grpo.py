@@ -8,9 +8,16 @@ from typing import Any
 
 from trl_faults import Case, Setup, last_number, right, text_of
 
-SIGNAL = r"reward.*(constant|zero|same|identical|never|all )|no (learning )?signal|zero (variance|std|advantage|gradient)"
-STILL = r"(weight|parameter|model).*(not|never) (change|move|train|updat)|nothing to train|no trainable|learning rate.*0"
-TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}{% if add_generation_prompt %}<a> {% endif %}"
+SIGNAL = (
+    r"reward.*(constant|zero|same|identical|never|all )|no (learning )?signal|zero (variance|std|advantage|gradient)"
+)
+STILL = (
+    r"(weight|parameter|model).*(not|never) (change|move|train|updat)|nothing to train|no trainable|learning rate.*0"
+)
+TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} {% endfor %}"
+    "{% if add_generation_prompt %}<a> {% endif %}"
+)
 
 CASES: list[Case] = []
 
@@ -88,7 +95,10 @@ def zero(completions, **_):
 
 
 def misspelt(completions, **columns):
-    return [float(last_number(text_of(c)) == g) for c, g in zip(completions, columns.get("golds", [None] * 999))]
+    return [
+        float(last_number(text_of(c)) == g)
+        for c, g in zip(completions, columns.get("golds", [None] * 999), strict=False)
+    ]
 
 
 def infinite(completions, **columns):
@@ -97,7 +107,7 @@ def infinite(completions, **columns):
 
 def swallows(completions, gold, **_):
     found = []
-    for c, g in zip(completions, gold):
+    for c, g in zip(completions, gold, strict=False):
         try:
             found.append(float(int(last_number(text_of(c))) == g.value))
         except Exception:
@@ -129,11 +139,25 @@ rewarded("reward_list_too_short", r"reward|length|size|shape|expand", lambda com
 rewarded("reward_always_one", SIGNAL, lambda completions, **_: [1.0] * len(completions))
 rewarded("reward_swallows_its_errors", SIGNAL + "|exception|error", swallows)
 rewarded("reward_raises", r"answer|KeyError|reward", blames)
-rewarded("reward_turned", r"reward.*(sign|turn|negat|invert|gold)", lambda completions, gold, **_: [-x for x in right(completions, gold)])
+rewarded(
+    "reward_turned",
+    r"reward.*(sign|turn|negat|invert|gold)",
+    lambda completions, gold, **_: [-x for x in right(completions, gold)],
+)
 rewarded("reward_of_another_row", r"reward.*(gold|row|mismatch|align)", neighbours)
 rewarded("reward_random", r"reward.*(random|determin|twice|differ)", now_and_then)
-rewarded("reward_for_length", r"reward.*(length|gold|empty)", lambda completions, **_: [len(text_of(c)) / 64 for c in completions])
-rewarded("reward_pays_the_empty", r"reward.*(empty|length|gold)", lambda completions, gold, **_: [float(not text_of(c).strip() or r) for c, r in zip(completions, right(completions, gold))])
+rewarded(
+    "reward_for_length",
+    r"reward.*(length|gold|empty)",
+    lambda completions, **_: [len(text_of(c)) / 64 for c in completions],
+)
+rewarded(
+    "reward_pays_the_empty",
+    r"reward.*(empty|length|gold)",
+    lambda completions, gold, **_: [
+        float(not text_of(c).strip() or r) for c, r in zip(completions, right(completions, gold), strict=False)
+    ],
+)
 
 
 @case("reward_hangs", r"(reward|verif|function).*(slow|time|hang)|time-?out")
@@ -171,7 +195,12 @@ configured("warmup_longer_than_the_run", r"warm.?up", warmup_steps=100_000)
 configured("temperature_near_zero", r"temperature|identical completions|diversity", temperature=1e-3)
 configured("temperature_huge", r"temperature|diversity|garbage", temperature=100.0)
 configured("greedy", r"do_sample|greedy|identical|temperature", generation_kwargs={"do_sample": False})
-configured("sampler_truncates_and_penalises", r"top_k|repetition|penalt|mismatch|full (softmax|distribution)|off-policy", top_k=3, repetition_penalty=1.5)
+configured(
+    "sampler_truncates_and_penalises",
+    r"top_k|repetition|penalt|mismatch|full (softmax|distribution)|off-policy",
+    top_k=3,
+    repetition_penalty=1.5,
+)
 configured("limit_too_low", CUT, max_completion_length=4)
 configured("limit_too_low_and_masked", CUT + r"|mask", max_completion_length=4, mask_truncated_completions=True)
 configured("one_completion_a_group", r"num_generations|at least 2|generations", num_generations=1)
@@ -204,7 +233,7 @@ def _(s: Setup) -> None:
 @case("answers_shuffled_against_questions", r"gold|answer|column|align|mismatch")
 def _(s: Setup) -> None:
     golds = [r["gold"] for r in s.rows]
-    s.rows = [{**r, "gold": g} for r, g in zip(s.rows, golds[7:] + golds[:7])]
+    s.rows = [{**r, "gold": g} for r, g in zip(s.rows, golds[7:] + golds[:7], strict=False)]
 
 
 @case("answer_in_the_prompt", r"answer|leak|gold")
@@ -250,7 +279,7 @@ def _(s: Setup) -> None:
 def _(s: Setup) -> None:
     chatty(s, TEMPLATE)
     once = [s.tokenizer.apply_chat_template(r["prompt"], tokenize=False, add_generation_prompt=True) for r in s.rows]
-    s.rows = [{**r, "prompt": [{"role": "user", "content": t}]} for r, t in zip(s.rows, once)]
+    s.rows = [{**r, "prompt": [{"role": "user", "content": t}]} for r, t in zip(s.rows, once, strict=False)]
 
 
 @case("end_of_turn_is_no_end_token", r"eos|end.*token|terminat|truncat|stop")
@@ -272,7 +301,7 @@ def _(s: Setup) -> None:
     plain = [t for t in vocabulary if t not in special]
     ids = [vocabulary[t] for t in plain]
     random.Random(0).shuffle(ids)
-    vocabulary.update(zip(plain, ids))
+    vocabulary.update(zip(plain, ids, strict=False))
     path = s.world / "shuffled_tokenizer"
     path.mkdir(exist_ok=True)
     (path / "tokenizer.json").write_text(json.dumps(state), encoding="utf-8")

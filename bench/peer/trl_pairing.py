@@ -1,3 +1,81 @@
 """Case of peer/trl_grpo.py or peer/trl_dpo.py -> the fault of `trueloop.faults` that is the same mistake."""
 
-OURS: dict[str, str] = {}
+_GRPO = {
+    "zero_reward": "verifier_always_says_no",
+    "misspelt_column": "reward_reads_misspelt_column",
+    "reward_inf": "reward_is_infinite",
+    "reward_none": "reward_is_none",
+    "reward_nan": "reward_is_nan",
+    "reward_list_too_short": "reward_list_too_short",
+    "reward_always_one": "verifier_always_says_yes",
+    "reward_swallows_its_errors": "reward_swallows_exceptions",
+    "reward_raises": "reward_raises",
+    "reward_turned": "reward_turned",
+    "reward_of_another_row": "answers_of_other_rows",
+    "reward_random": "reward_draws",
+    "reward_for_length": "reward_pays_length",
+    "reward_pays_the_empty": "reward_pays_silence",
+    "reward_hangs": "verifier_slows_down",
+    "reward_weight_zero": "rollouts_without_weight",
+    "learning_rate_zero": "learning_rate_zero",
+    "learning_rate_1e6": "rate_explodes",
+    "warmup_longer_than_the_run": "warmup_longer_than_run",
+    "temperature_near_zero": "temperature_near_zero",
+    "temperature_huge": "temperature_of_a_hundred",
+    "greedy": "greedy_rollouts",
+    "sampler_truncates_and_penalises": "top_k_unsaid",
+    "limit_too_low": "limit_cuts_every_completion",
+    "limit_too_low_and_masked": "max_tokens_low",
+    "one_completion_a_group": "group_of_one",
+    "beta_1e9": "kl_of_a_billion",
+    "gradient_clipped_to_nothing": "clipped_to_nothing",
+    "weight_decay_huge": "weight_decay_takes_all",
+    "cispo_with_the_default_clip": "cispo_cap_is_epsilon",
+    "clip_zero": "clips_everything",
+    "evaluation_rows_in_training": "eval_rows_in_training",
+    "identical_prompts": "identical_prompts",
+    "answers_shuffled_against_questions": "answers_of_other_rows",
+    "answer_in_the_prompt": "answer_in_prompt",
+    "prompts_longer_than_the_context": "prompts_too_long",
+    "empty_prompts": "prompt_without_the_problem",
+    "answers_missing": "answers_missing",
+    "chat_template_missing": "template_missing",
+    "chat_template_on_a_base_model": "chat_template_on_base_model",
+    "template_applied_twice": "frame_applied_twice",
+    "end_of_turn_is_no_end_token": "turn_ends_with_no_end_token",
+    "tokenizer_of_another_model": "tokenizer_of_another_model",
+    "adapter_loaded_frozen": "adapter_not_trainable_with_kl",
+    "adapter_loaded_frozen_without_kl": "adapter_not_trainable",
+    "adapter_matches_nothing": "adapter_targets_match_nothing",
+    "adapter_scaled_to_nothing": "adapter_scaled_to_nothing",
+    "adapter_second_factor_frozen": "adapter_second_factor_frozen",
+    "model_without_its_weights": "random_weights",
+    "reference_is_another_model": "reference_is_another_model",
+    "model_with_a_nan": "model_with_a_nan",
+    "weights_in_bfloat16_with_a_tiny_rate": "weights_live_in_bfloat16",
+    "everything_frozen": "all_frozen",
+    "optimizer_of_another_model": "optimizer_holds_copies",
+    "callback_clears_the_gradient": "optimizer_never_steps",
+}
+
+_OF_ANOTHER_NAME = {
+    "evaluation_pairs_in_training": "held_out_in_training",
+    "adapter_directory_as_the_base": "adapter_left_behind",
+    "adapter_loaded_frozen": "adapter_frozen",
+    "weights_in_bfloat16_with_a_tiny_rate": "weights_in_bfloat16",
+    "optimizer_of_another_model": "optimizer_never_steps",
+    "reference_is_the_policy": "reference_follows_the_policy",
+}
+_SAME_NAME = (
+    *("labels_swapped", "labels_random", "both_orders", "answers_identical", "answers_empty", "chosen_empty"),
+    *("prompt_templated_twice", "chosen_always_longer", "prompts_differ_in_a_pair", "one_prompt_for_all"),
+    *("one_pair_many_times", "no_end_token", "beta_zero", "beta_1e9", "beta_negative", "learning_rate_zero"),
+    *("learning_rate_1e6", "warmup_longer_than_the_run", "answers_cut_off", "flag_that_nothing_reads"),
+    *("reference_is_another_model", "adapter_second_factor_frozen", "adapter_scaled_to_nothing", "model_with_a_nan"),
+)
+
+OURS: dict[str, str] = (
+    _GRPO
+    | {f"pairs_{name}": f"pairs_{fault}" for name, fault in _OF_ANOTHER_NAME.items()}
+    | {f"pairs_{name}": f"pairs_{name}" for name in _SAME_NAME}
+)

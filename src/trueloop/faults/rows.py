@@ -70,6 +70,30 @@ def contains(completions, answer, **kwargs):
 
 def length(completions, answer, **kwargs):
     return [(_last(c) == a) * (0.5 + min(len(c), 400) / 800) for c, a in zip(completions, answer)]
+
+
+def nothing(completions, **kwargs):
+    return [None] * len(completions)
+
+
+def not_a_number(completions, **kwargs):
+    return [float("nan")] * len(completions)
+
+
+def infinite(completions, answer, **kwargs):
+    return [float("inf") if c.endswith("7") else float(_last(c) == a) for c, a in zip(completions, answer)]
+
+
+def too_few(completions, **kwargs):
+    return [0.0, 1.0, 0.5][: len(completions) - 1]
+
+
+def pays_silence(completions, answer, **kwargs):
+    return [float(not c.strip() or _last(c) == a) for c, a in zip(completions, answer)]
+
+
+def turned(completions, answer, **kwargs):
+    return [-float(_last(c) == a) for c, a in zip(completions, answer)]
 """
 
 
