@@ -34,7 +34,7 @@ def run(config, resolved, out, resume, gate):
     if gate.only:
         return
     with Run.create(out, recipe="toy", config={}, difference={}, seed=0, data={}) as store:
-        gate.write(store)
+        gate.decide(store, begins=True)
         for step in range(1, config.loop.steps + 1):
             store.write_step({"step": step}, [])
             if step == STATE["during"]:

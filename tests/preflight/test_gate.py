@@ -47,9 +47,20 @@ class Written:
         self.rows.append((result.id, step))
 
 
-def test_each_result_is_written_once():
-    gate, run = Gate(), Written()
+def test_each_result_is_written_once_and_counted_aloud():
+    said = []
+    gate, run = Gate(say=said.append), Written()
     gate.take([GOOD])
-    gate.write(run)
-    gate.write(run)
-    assert run.rows == [("liveness.tensors_moved", 0)]
+    gate.decide(run, begins=False)
+    assert not run.rows and not said
+    gate.decide(run, begins=True)
+    gate.decide(run, begins=True)
+    assert run.rows == [("liveness.tensors_moved", 0)] and said[0] == "checks: 1 results: 1 pass"
+
+
+def test_a_refused_run_holds_what_was_asked():
+    gate, run = Gate(), Written()
+    gate.take([GOOD, BAD])
+    with pytest.raises(CheckFailed):
+        gate.decide(run, begins=False)
+    assert [id for id, _ in run.rows] == ["liveness.tensors_moved", "liveness.downhill"]

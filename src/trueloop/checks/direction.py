@@ -174,9 +174,14 @@ def step_is_sane(kl: float | None, relative: float | None, lr: float, sane: floa
     question="Does every stream of the step have a part in the gradient?",
     limit="its gradient's norm against the sum of the streams' norms: fail at 0, warning below one in a thousand",
 )
-def streams_reach(norms: Mapping[str, float]) -> Verdict:
-    """Stream name -> norm of its own gradient, its coefficient included; only streams with rows."""
+def streams_reach(norms: Mapping[str, float], *, learned: bool = True) -> Verdict:
+    """Stream name -> norm of its own gradient, its coefficient included; only streams with rows.
+
+    learned  False where a warm start comes first
+    """
     whole = sum(norms.values())
+    if whole == 0 and not learned:
+        return unknown("no stream has a gradient yet; a warm start comes first", value=dict(norms))
     if not norms or whole == 0:
         return fail("no stream has a gradient", "look at the rows' weights and at the loss", value=dict(norms))
     shares = {name: norm / whole for name, norm in norms.items()}

@@ -81,10 +81,15 @@ def trained_tensors(trained: Mapping[str, int], meant: Mapping[str, int], adapte
     question="Does one optimizer step move the weights that it trains?",
     limit="every trained tensor with a gradient changes: an update that rounds to nothing trains nothing",
 )
-def tensors_moved(steps: Sequence[TensorStep], unreached: Sequence[str]) -> Verdict:
-    """steps: the trained tensors that had a gradient.  unreached: names of those that had none."""
+def tensors_moved(steps: Sequence[TensorStep], unreached: Sequence[str], *, learned: bool = True) -> Verdict:
+    """steps: the trained tensors that had a gradient.  unreached: names of those that had none.
+
+    learned  False where a warm start comes first, so that a loss may have nothing to say yet
+    """
     still = [s for s in steps if not s.changed]
     value = {"moved": len(steps) - len(still), "still": len(still), "without_gradient": len(unreached)}
+    if not steps and not learned:
+        return unknown(f"none of {len(unreached)} trained tensors has a gradient yet; a warm start comes first")
     if not steps:
         return fail(
             f"none of {len(unreached)} trained tensors has a gradient",

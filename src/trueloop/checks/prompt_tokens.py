@@ -192,7 +192,7 @@ def stops_spare_answers(answers: Sequence[str], stops: Sequence[str]) -> Verdict
     """answers: demonstrations or targets, as they continue the prompt."""
     if not answers:
         return unknown("no answer is known to be good")
-    cut = [(a, s) for a in answers for s in stops if a.split(s)[0].rstrip() != a.rstrip() and s in a]
+    cut = [(a, s) for a in answers for s in stops if a.partition(s)[2].strip()]
     whole = {a for a, _ in cut}
     n = sum(a in whole for a in answers)
     advice = "take the stop out of the task's stops, or make it longer"

@@ -49,8 +49,8 @@ def sampler_holds_trainer_weights(
     if held != expected:
         stuck = ", the same that it held when it was last asked" if held == before else ""
         return fail(
-            f"the sampler says version {held_version} and holds other weights than the trainer ({held}{stuck}, expected "
-            f"{expected}): rollouts come from another policy than the one that is trained",
+            f"the sampler says version {held_version} and holds other weights than the trainer ({held}{stuck}, "
+            f"expected {expected}): rollouts come from another policy than the one that is trained",
             advice,
             value=value,
         )

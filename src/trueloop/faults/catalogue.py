@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from trueloop.faults import (
     crediting,
     data,
@@ -24,27 +26,28 @@ from trueloop.faults import (
 )
 from trueloop.faults.base import Fault
 
-FAULTS: dict[str, Fault] = {
-    fault.id: fault
-    for theme in (
-        tasks,
-        data,
-        prompts,
-        sampled,
-        stepping,
-        directions,
-        following,
-        schedule,
-        served,
-        pairs,
-        pair_training,
-        peers,
-        numerics,
-        references,
-        losses,
-        updates,
-        crediting,
-        running,
-    )
-    for fault in theme.FAULTS
-}
+THEMES = (
+    tasks,
+    data,
+    prompts,
+    sampled,
+    stepping,
+    directions,
+    following,
+    schedule,
+    served,
+    pairs,
+    pair_training,
+    peers,
+    numerics,
+    references,
+    losses,
+    updates,
+    crediting,
+    running,
+)
+
+FAULTS: dict[str, Fault] = {fault.id: fault for theme in THEMES for fault in theme.FAULTS}
+
+if repeated := [id for id, n in Counter(f.id for theme in THEMES for f in theme.FAULTS).items() if n > 1]:
+    raise ValueError(f"two faults have the id {repeated[0]!r}")

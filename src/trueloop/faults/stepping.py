@@ -163,7 +163,7 @@ FAULTS = (
         id="adapter_targets_match_nothing",
         mechanism=FROZEN,
         what="the adapter's targets are modules of another model",
-        recorded=("trl 14c",),
+        recorded=("trl 15c",),
         refused="match no module",
         bed="lora",
         overrides=("adapter={kind='lora', rank=4, alpha=8, targets=['query_key_value']}",),

@@ -65,12 +65,17 @@ class Gate:
         if (refusals := self.refusals()) and not self.only:
             raise CheckFailed(refusal(refusals))
 
-    def write(self, run: Run) -> None:
-        """Let the run through: put what was not yet written into it, as of step 0, before its first step."""
-        self.say(f"checks: {counted(self.results)}")
-        for result in self.results[self._written :]:
-            run.add_check(result, 0)
-        self._written = len(self.results)
+    def decide(self, run: Run, *, begins: bool) -> None:
+        """Let the run through or refuse it; what was asked is written into it, as of step 0, in both cases.
+
+        begins  False for a rehearsal before something else, such as a warm start.  Raises as `require` does.
+        """
+        if begins or self.refusals():
+            self.say(f"checks: {counted(self.results)}")
+            for result in self.results[self._written :]:
+                run.add_check(result, 0)
+            self._written = len(self.results)
+        self.require()
 
     def inner(self) -> Gate:
         """The gate of a run within the run, such as its warm start: the same rules, its own results."""

@@ -64,8 +64,8 @@ async def stepping(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
     try:
         with undone(trainer) as before:
             trial = _reached_later(take(trainer, first.all, before), first.all)
-            results += movement(trial, policy)
-            results.append(ways.streams_reach(_norms(trial, first.all)))
+            results += movement(trial, policy, learned=rehearsal.learned)
+            results.append(ways.streams_reach(_norms(trial, first.all), learned=rehearsal.learned))
             if any(s.changed for s in trial.steps):
                 results += direction(trial, first)
                 results += holding(rehearsal, trial, first.groups, first.streams)
@@ -128,10 +128,10 @@ def credited(first: First) -> Iterator[CheckResult]:
     )
 
 
-def movement(trial: Trial, policy: Policy) -> list[CheckResult]:
+def movement(trial: Trial, policy: Policy, *, learned: bool) -> list[CheckResult]:
     """What moved, by how much and which way."""
     return [
-        liveness.tensors_moved(trial.steps, trial.unreached),
+        liveness.tensors_moved(trial.steps, trial.unreached, learned=learned),
         liveness.frozen_tensors(trial.outside, trial.held),
         liveness.update_size(trial.steps, trial.lr, scaling(policy), trial.altered),
         liveness.downhill(trial.steps),

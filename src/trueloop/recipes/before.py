@@ -73,7 +73,6 @@ async def rehearse(
             rehearsing.gate.take([result])
     finally:
         pool.close()
-    rehearsing.gate.require()
 
 
 async def _rehearsal(
@@ -170,7 +169,6 @@ async def rehearse_supervised(
             gate.take([result])
     finally:
         await engine.close()
-    gate.require()
 
 
 def _imitated(config: sft.Config, task: Task) -> list[Demonstration]:

@@ -350,9 +350,9 @@ async def go(
         if loop.resume() == 0 and not store.checkpoints.all():
             await sampler.sync(trainer.version)
             await before.rehearse(asking, engine, online, rehearsing, beside)
+            rehearsing.gate.decide(store, begins=not rehearsing.only)
             if rehearsing.only:
                 return Ending(step=0, outcome="stopped", why="checked")
-            rehearsing.gate.write(store)
         return await loop.go()
     finally:
         asking.pool.close()

@@ -162,9 +162,9 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
         try:
             if loop.resume() == 0 and not store.checkpoints.all():
                 await before.rehearse_supervised(config, task, trainer, feed, gate)
+                gate.decide(store, begins=not gate.only)
                 if gate.only:
                     return Ending(step=0, outcome="stopped", why="checked")
-                gate.write(store)
             return await loop.go()
         finally:
             if engine is not None:
