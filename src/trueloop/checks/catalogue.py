@@ -20,6 +20,7 @@ from trueloop.checks import (
     serving,
     task,
     transcripts,
+    weights,
 )
 from trueloop.checks.base import CHECKS, Check
 from trueloop.checks.running import flow, optimizer, policy, resources, rewards, rollouts
@@ -41,6 +42,7 @@ THEMES = (
     numerics,
     preferences,
     pair_steps,
+    weights,
     *RUNNING,
     transcripts,
     outcome,

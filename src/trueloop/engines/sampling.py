@@ -107,6 +107,6 @@ def truncate(logits_RV: Tensor, top_k_R: Tensor, top_p_R: Tensor) -> Tensor:
         best = probs.topk(int(width_R[rows].max())).values
         mass_before = best.cumsum(-1, dtype=torch.float64) - best
         count = (mass_before < top_p_R[rows, None]).sum(-1, keepdim=True)
-        smallest = best.gather(-1, count - 1)
+        smallest = best.gather(-1, (count - 1).clamp_(min=0))
         logits_RV[rows] = logits_RV[rows].masked_fill(probs < smallest, -torch.inf)
     return logits_RV

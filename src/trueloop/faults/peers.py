@@ -130,7 +130,11 @@ FAULTS = (
         plant=lambda: seams.policy(partial(pair_seams.freeze, part="lora_B")),
     ),
     Fault(
-        id="model_with_a_nan", mechanism="numbers", what="a weight is nan", plant=lambda: seams.policy(pair_seams.nan)
+        id="model_with_a_nan",
+        mechanism="numbers",
+        what="a weight is nan",
+        caught_by=("weights.finite",),
+        plant=lambda: seams.policy(pair_seams.nan),
     ),
 )
 

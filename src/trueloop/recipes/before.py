@@ -11,7 +11,7 @@ from trueloop.config import plain
 from trueloop.loop.flow import samples_per_problem
 from trueloop.loop.online import Online
 from trueloop.models import Policy
-from trueloop.preflight import stepping
+from trueloop.preflight import stepping, weights
 from trueloop.preflight.numerics import numerics
 from trueloop.preflight.prompts import Evaluated, formats, prompting
 from trueloop.preflight.rehearsal import Rehearsal, problems_asked
@@ -43,6 +43,7 @@ def has_begun(out: Path) -> bool:
 
 def static(config: sampling.Common, tasks: Mapping[str, Task], policy: Policy, out: Path) -> Iterator[CheckResult]:
     """What can be asked before anything is sampled or trained, and written to `out`."""
+    yield weights.finite(policy)
     yield stepping.trained(policy, policy.trainable())
     yield from affording.sampled(config, tasks, policy, out)
     yield from reading.sampled(config, tasks, policy)
@@ -138,6 +139,7 @@ def _evaluated(guard: wiring.Evaluating | None, task: Task) -> Evaluated | None:
 
 def static_supervised(config: sft.Config, task: Task, policy: Policy, out: Path) -> Iterator[CheckResult]:
     """What can be asked before anything is trained, and written to `out`."""
+    yield weights.finite(policy)
     yield stepping.trained(policy, policy.trainable())
     yield from affording.supervised(config, task, policy, out)
     yield from reading.supervised(config, task, policy)
