@@ -358,7 +358,7 @@ def test_kill_9_at_a_dozen_moments_changes_nothing(tmp_path, start_worker):
     while kills < 12:
         process = start_worker(tmp_path / "killed", 100_000)
         assert process.stdout.readline() == b"ready\n"
-        time.sleep(draw.uniform(0.0, 0.25))
+        time.sleep(draw.uniform(0.0, 0.25) * 2 ** (kills % 4))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()

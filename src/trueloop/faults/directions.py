@@ -136,6 +136,15 @@ FAULTS = (
         plant=lambda: seams.streams(_flip),
     ),
     Fault(
+        id="hint_beyond_the_teachers_context",
+        mechanism="teacher cannot read",
+        what="a hint so long that the teacher cannot read the row after it",
+        caught_by=("sampling.lost",),
+        recorded=("rlvr 30",),
+        bed="distill",
+        overrides=(f"hint.template='H: {{target}} {'and again ' * 60}\\n{{prompt}}'",),
+    ),
+    Fault(
         id="optimizer_maximizes",
         mechanism=DIRECTION,
         what="the optimizer maximizes the loss",

@@ -115,7 +115,7 @@ FAULTS = (
         mechanism="KL penalty",
         what="the KL coefficient is a hundred times what is configured",
         caught_by=PENALTY,
-        recorded=("belief 12",),
+        recorded=("belief 12", "hacking 8"),
         overrides=(KL,),
         plant=_loss(lambda right: formulas.WithKl(right, kind="hundredfold")),
     ),

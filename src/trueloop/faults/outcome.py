@@ -351,7 +351,7 @@ SPOILED = (
         what="nothing moved, and the watchdog ended it",
         diagnosis="stuck",
         spoil=_standstill,
-        recorded=("rlvr 76",),
+        recorded=("rlvr 76", "hacking 16"),
     ),
     Spoiled(
         id="override_carried",

@@ -169,7 +169,7 @@ FAULTS = (
         mechanism="problem not shown",
         what="the prompt is the same for every problem",
         caught_by=("prompt.holds_the_problem",),
-        recorded=("trl 13",),
+        recorded=("hacking 4",),
         plant=lambda: prompts(lambda said, _: "Q: What is the sum?\nA: "),
     ),
     Fault(

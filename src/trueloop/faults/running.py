@@ -133,7 +133,7 @@ FAULTS = (
         "after step 6 every sixth verdict takes a hundred times as long",
         ("resources.verifier_seconds",),
         after(6, lambda begun: judged(begun, Slow())),
-        recorded=("rlvr 44",),
+        recorded=("rlvr 44", "hacking 10"),
         steps=10,
     ),
     _fault(

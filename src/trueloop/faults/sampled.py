@@ -265,6 +265,7 @@ FAULTS = (
         mechanism="garbage",
         what="a converted checkpoint lost its attention outputs",
         caught_by=("sampling.coherent", "sampling.loops", "sampling.cut_at_limit", "sampling.reward_varies"),
+        recorded=("preference 33",),
         plant=lambda: seams.policy(_without_attention),
     ),
     Fault(
@@ -272,7 +273,7 @@ FAULTS = (
         mechanism="no signal",
         what="no completion of any problem is right",
         caught_by=("sampling.reward_varies", "sampling.signal", "sampling.pass_rate"),
-        recorded=("rlvr 69", "hacking 5"),
+        recorded=("rlvr 69", "hacking 5", "hacking 9"),
         overrides=("tasks.parts=[{task={kind='arithmetic', lowest=500, highest=999}}]",),
     ),
     Fault(

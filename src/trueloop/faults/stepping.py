@@ -214,7 +214,7 @@ FAULTS = (
         mechanism=SIZE,
         what="a learning rate of 0.01, a hundred times too high",
         caught_by=("liveness.step_is_sane",),
-        recorded=("trl 12", "rlvr 19"),
+        recorded=("trl 12", "rlvr 19", "hacking 17"),
         overrides=("optim.lr=1e-2",),
     ),
     Fault(

@@ -30,6 +30,7 @@ class Rehearsal:
 
     tasks     the run's, by name
     outcomes  what became of each problem asked: scored rollouts, or why there are none; empty where nothing is sampled
+    unfit     why each scored group that a step would not use is filtered
     credited  the groups that a step would use, with their advantages, audit and all
     streams   what the trainer would be given for that step
     drifting  the configuration makes a teacher of the policy as it is at each step
@@ -58,6 +59,7 @@ class Rehearsal:
     configured: Mapping[str, Any] = field(default_factory=dict)
     beside: Sequence[Stream] = ()
     drifting: bool = False
+    unfit: Sequence[str] = ()
     demonstrations: Sequence[Demonstration] = ()
     flow: Flow | None = None
     shots: int = 0

@@ -53,7 +53,7 @@ def _wholeness(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     yield whole.lost(
         len(rehearsal.outcomes),
         [o.failure for o in rehearsal.outcomes if o.failure and not o.filtered],
-        [o.filtered for o in rehearsal.outcomes if o.filtered],
+        [o.filtered for o in rehearsal.outcomes if o.filtered] + [r for r in rehearsal.unfit if r != "zero_variance"],
     )
     yield whole.groups_whole([o.group for o in through if not o.filtered], size=_group_size(rehearsal))
     yield whole.finished(

@@ -84,7 +84,8 @@ async def _rehearsal(
     tickets = [ticket for _ in range(asked) if (ticket := source.next()) is not None]
     source.restore(state)
     outcomes = await asking.producer(engine, pool).produce(tickets, 1)
-    whole = [o.group for o in outcomes if o.filtered is None and o.failure is None and online.unfit(o.group) is None]
+    judged = [(o.group, online.unfit(o.group)) for o in outcomes if o.filtered is None and o.failure is None]
+    whole = [group for group, unfit in judged if unfit is None]
     credited, streams = online.credit(whole) if whole else ((), ())
     return Rehearsal(
         policy=asking.policy,
@@ -92,6 +93,7 @@ async def _rehearsal(
         engine=engine,
         tasks=asking.tasks,
         outcomes=outcomes,
+        unfit=[reason for _, reason in judged if reason is not None],
         credited=credited,
         streams=streams,
         credit=online.credit,

@@ -9,6 +9,8 @@ _LATER = "needs the belief recipe and its estimators"
 PLANTED = {
     "1": "the trained adapter was never applied: trained and base score the same",
     "2": "the adapter is listed and served, and the output is that of the base",
+    "3": "two pipelines compared as one",
+    "10": "an effect that a KL alone has",
     "11": "a recipe that is inert: no gradient, a tiny learning rate, nothing passed on",
     "12": "the configuration names a value that the trainer does not have",
     "15": "failed requests become empty texts or zeros and join the mean",
@@ -16,14 +18,12 @@ PLANTED = {
 }
 
 UNPLANTED = {
-    "3": ("two pipelines compared as one", _LATER),
     "4": ("noise and look-ahead turn a slope's sign", _LATER),
     "5": ("two estimators compared as one", _LATER),
     "6": ("signed fits whose sign is not the slope's", _LATER),
     "7": ("a simulated floor that is not 0", _LATER),
     "8": ("updates that stop instead of improving", _LATER),
     "9": ("a score gamed by counter-movement", _LATER),
-    "10": ("an effect that a KL alone has", _LATER),
     "18": ("the only copy on a machine that was stopped", "outside one machine's run"),
     "20": ("slopes of single trajectories", _LATER),
     "21": ("a judge that drifts", _LATER),

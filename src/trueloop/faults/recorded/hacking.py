@@ -11,7 +11,6 @@ PLANTED = {
     "3": "an oracle that shares its process with the code it judges",
     "4": "another condition than the one named was run: the prompt or the reward differs",
     "5": "a model too weak for the task: only the format is rewarded",
-    "6": "a task too easy: everything passes, nothing is learned",
     "8": "a KL weight that smothers learning",
     "9": "all rewards equal: a loss of 0",
     "10": "a wall-clock limit that right answers exceed on a busy machine",
@@ -21,6 +20,10 @@ PLANTED = {
 
 UNPLANTED = {
     "2": ("a hack that is never or always paid", _LATER),
+    "6": (
+        "a task too easy: everything passes, nothing is learned",
+        "needs a policy that has solved its world; sampling.pass_rate and sampling.signal say so of one that has",
+    ),
     "7": ("a hack that cannot be discovered", _LATER),
     "11": ("a projection whose measure is an identity", _LATER),
     "12": ("a projection that removes half of the skill", _LATER),

@@ -69,6 +69,7 @@ class ArithmeticTask(Task):
     def __init__(self, settings: Arithmetic) -> None:
         super().__init__()
         self._settings = settings
+        self._demonstrated: dict[str, Sequence[Demonstration]] = {}
         self.max_tokens = settings.max_tokens
         self.verifier = Numbers(declared=settings.answer_format, others=_FORMATS)
 
@@ -89,7 +90,10 @@ class ArithmeticTask(Task):
 
     def demonstrations(self, split: str) -> Sequence[Demonstration]:
         """One worked answer for each problem; its format depends on the problem's content, in the shares set."""
-        return [Demonstration(problem=p, completion=self._solution(p)) for p in self.problems(split)]
+        if split not in self._demonstrated:
+            rows = self.problems(split)
+            self._demonstrated[split] = tuple(Demonstration(problem=p, completion=self._solution(p)) for p in rows)
+        return self._demonstrated[split]
 
     def _load(self, split: str) -> Iterator[Problem]:
         for a, b in self._pairs[split]:
