@@ -122,7 +122,7 @@ FAULTS = (
         id="step_larger_than_data",
         mechanism=FLOW,
         what="more problems a step than there are",
-        caught_by=("schedule.passes",),
+        caught_by=("data.fewer_than_a_step",),
         overrides=("flow.problems_per_step=9000",),
     ),
     Fault(

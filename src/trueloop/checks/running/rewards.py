@@ -128,7 +128,7 @@ def _rollouts(row: Row) -> float:
     when="during",
     question="Do right answers keep the format that was asked for?",
     limit=f"right answers in the wrong format not up by 15 points and {Z:g} standard errors on the best four steps; a "
-    "fail where also strict answers lost half of their best and lenient ones nothing",
+    "warning, since the answers are right: whether the format matters is for its reader to say",
 )
 def format(seen: Seen) -> Verdict:
     """The gap between the lenient and the strict reading of the same completions."""
@@ -142,10 +142,8 @@ def format(seen: Seen) -> Verdict:
     error = math.sqrt((gap * (1 - gap) + tight * (1 - tight) + 0.5 / n) / n) if 0 <= gap <= 1 else 1.0
     shown = f"right in another format: {gap:.1%} of the completions, {tight:.1%} in the best four steps"
     advice = "read the rollouts; lower leniency, or stop at the best checkpoint: the policy is paid for another format"
-    best, loose = max(exact for exact, _ in fours), max(loose for _, loose in fours[:-1] or fours)
-    lost = strict < best / 2 and lenient > 0.9 * loose
     if gap - tight > 0.15 and gap - tight > Z * error:
-        return (fail if lost else warn)(shown, advice, value=gap, limit=tight + 0.15)
+        return warn(shown, advice, value=gap, limit=tight + 0.15)
     return passed(shown, value=gap, limit=tight + 0.15)
 
 
