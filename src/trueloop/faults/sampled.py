@@ -146,7 +146,7 @@ FAULTS = (
         id="sampler_with_top_k_of_its_own",
         mechanism="another distribution",
         what="the sampler's defaults truncate to three tokens",
-        caught_by=("sampling.as_asked",),
+        caught_by=("sampling.as_asked", "numerics.draws_are_claimed"),
         recorded=("trl 7", "rlvr 11"),
         plant=lambda: draws(top_k=3),
     ),
@@ -288,7 +288,7 @@ FAULTS = (
         id="reward_of_the_wrong_answers",
         mechanism="reward has the wrong sign",
         what="wrong answers earn what right ones should",
-        caught_by=("sampling.reward_follows_passes",),
+        caught_by=("sampling.reward_follows_passes", "task.gold_scores"),
         plant=lambda: seams.verifier(lambda v: Negated(of=v)),
     ),
 )
