@@ -45,7 +45,7 @@ PACKAGES = (
     *("torch==2.13.0", "transformers==5.23.0", "trl==1.16.0"),
     *("peft==0.21.2", "accelerate==1.15.0", "datasets==5.2.0"),
 )
-BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+BEGIN, END = "<!-- table of peers -->", "<!-- end of the table of peers -->"
 BATCH = 8
 """Cases of one process that imports TRL once and forks each."""
 

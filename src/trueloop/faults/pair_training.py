@@ -26,7 +26,7 @@ FAULTS = (
         "sign",
         "margins are rejected minus chosen",
         "margins.match_objectives",
-        recorded=("preference 1", "preference 2"),
+        recorded=("preference 1",),
         plant=lambda: at.margin(lambda o, c, r: -o.margin(c, r)),
     ),
     planted(

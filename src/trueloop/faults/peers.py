@@ -34,7 +34,7 @@ def shuffled_vocabulary(policy: Policy) -> None:
     to = dict(zip(order, others, strict=True))
     back = {b: a for a, b in to.items()}
     encode, decode = tokenizer.encode, tokenizer.decode
-    tokenizer.encode = lambda *args, **kw: [to.get(i, i) for i in encode(*args, **kw)]  # type: ignore[method-assign]
+    tokenizer.encode = lambda *args, **kw: [to.get(i, i) for i in encode(*args, **kw)]
 
     def decoded(ids: Any, *args: Any, **kw: Any) -> Any:
         return decode([back.get(int(i), int(i)) for i in ids], *args, **kw)

@@ -9,7 +9,6 @@ _ENV = "environment of another project"
 
 PLANTED = {
     "1": "a margin with its sign inverted",
-    "2": "a metric that does not depend on the policy",
     "3": "a division by a small weight",
     "4": "hard labels: every weight gives the same model",
     "5": "most pairs without gradient",
@@ -34,6 +33,7 @@ PLANTED = {
 }
 
 UNPLANTED = {
+    "2": ("a metric that does not depend on the policy", _LATER),
     "15": ("a metrics store that expects tensors", "metrics are typed"),
     "20": ("a quality objective named for its length", _LATER),
     "21": ("scores by the reward that was trained on", _LATER),
