@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from trueloop.checks.limits import interval, share_is_high, share_is_low
@@ -28,4 +30,11 @@ def test_the_same_share_of_more_rows_decides():
 
 def test_the_interval_holds_its_share():
     low, high = interval(30, 100)
-    assert 0.19 < low < 0.3 < high < 0.43
+    assert 0.18 < low < 0.3 < high < 0.44
+
+
+@pytest.mark.parametrize("limit", [0.005, 0.02, 0.1, 0.5])
+def test_a_share_at_its_limit_is_found_beyond_it_no_oftener_than_the_level_says(limit):
+    for n in (1, 2, 5, 16, 64, 128):
+        beyond = [k for k in range(n + 1) if interval(k, n)[0] > limit]
+        assert math.fsum(math.comb(n, k) * limit**k * (1 - limit) ** (n - k) for k in beyond) <= 0.005 + 1e-9

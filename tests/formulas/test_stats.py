@@ -8,6 +8,7 @@ from scipy import stats as scipy_stats
 
 from trueloop.errors import DataError
 from trueloop.formulas.stats import (
+    clopper_pearson,
     clustered_mean,
     highest_by_chance,
     maj_at_k,
@@ -106,6 +107,19 @@ def test_wilson_equals_scipy(successes, n, level):
 def test_wilson_refuses_impossible_counts(successes, n):
     with pytest.raises(DataError, match="wilson"):
         wilson(successes, n)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 30), (1, 12), (3, 10), (30, 30), (541, 1319)])
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_clopper_pearson_equals_scipy(successes, n, level):
+    expected = scipy_stats.binomtest(successes, n).proportion_ci(level, method="exact")
+    assert clopper_pearson(successes, n, level=level) == pytest.approx((expected.low, expected.high), rel=1e-9)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 0), (3, 2), (-1, 2)])
+def test_clopper_pearson_refuses_impossible_counts(successes, n):
+    with pytest.raises(DataError, match="clopper_pearson"):
+        clopper_pearson(successes, n)
 
 
 @pytest.mark.parametrize("df", [1, 2, 3, 8, 30, 1000, 100_000_000])

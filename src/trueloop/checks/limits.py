@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trueloop.checks.base import Verdict, fail, passed, unknown, warn
-from trueloop.formulas.stats import wilson
+from trueloop.formulas.stats import clopper_pearson
 
 LEVEL = 0.99
 """Of the intervals: with some fifty shares looked at before a run, one false alarm in a hundred each is too many for a
@@ -13,8 +13,8 @@ fail, so a fail asks for an interval that lies wholly beyond its limit, and a he
 
 
 def interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's interval of a share at `LEVEL`."""
-    return wilson(successes, n, level=LEVEL)
+    """The exact interval of a share at `LEVEL`."""
+    return clopper_pearson(successes, n, level=LEVEL)
 
 
 def share_is_low(

@@ -82,6 +82,31 @@ def wilson(successes: int, n: int, *, level: float = 0.95) -> tuple[float, float
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def clopper_pearson(successes: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share of n independent trials (Clopper and Pearson, 1934): whatever the share is, each
+    end is beyond it with a probability of at most (1 - level) / 2.  Wilson's is narrower and holds that on average
+    only: of 1 success in a few trials it makes too much."""
+    if not (0 <= successes <= n and n > 0):
+        raise DataError(f"clopper_pearson: expected 0 <= successes <= n and n > 0, got {successes} of {n}")
+    tail = (1 - level) / 2
+    return _least_share(successes, n, tail), 1.0 - _least_share(n - successes, n, tail)
+
+
+def _least_share(successes: int, n: int, tail: float) -> float:
+    """The share under which so many successes or more of n come with the probability `tail`, by bisection."""
+    if successes == 0:
+        return 0.0
+    i = np.arange(1, n + 1)
+    ways = np.concatenate([[0.0], np.cumsum(np.log((n - i + 1) / i))])[successes:]
+    more = np.arange(successes, n + 1)
+    low, high = -50.0, 50.0
+    for _ in range(60):
+        odds = (low + high) / 2
+        logp = ways + more * odds - n * np.logaddexp(0.0, odds)
+        low, high = (odds, high) if float(np.exp(logp).sum()) < tail else (low, odds)
+    return float(1 / (1 + math.exp(-low)))
+
+
 def student_quantile(probability: float, df: int) -> float:
     """The quantile of Student's t, by bisection on its distribution function.
 
