@@ -80,6 +80,10 @@ def test_log_probabilities_can_be_such():
     assert check([(_rollout(), own)]).status == "pass"
     for bad in (float("nan"), 0.5, -100.0, 0.0):
         assert check([(_rollout(policy_logprobs=(0.0, 0.0, bad, -0.1)), own)]).status == "fail"
+    alone = _rollout(logprobs=(0.0, 0.0, 0.0, -0.1))
+    assert (check([(alone, own)]).status, check([(alone, own)], truncated=True).status) == ("fail", "pass")
+    nothing = _rollout(policy_logprobs=(0.0, 0.0, 0.0, -0.1))
+    assert check([(nothing, own)], truncated=True).status == "fail"
     sure = (0.0, 0.0, -1e-9, -0.1)
     assert check([(_rollout(policy_logprobs=(0.0, 0.0, 0.0, -0.1)), sure)]).status == "pass"
     assert check([]).status == "unknown"

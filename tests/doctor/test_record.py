@@ -3,7 +3,7 @@ import json
 import pytest
 
 from doctor_toys import healthy_run
-from trueloop.doctor.record import named_in, read_record, spaced
+from trueloop.doctor.record import COLUMNS, _turn, named_in, read_record, spaced
 from trueloop.errors import StoreError
 
 
@@ -17,8 +17,16 @@ def test_what_a_run_says(run):
     assert (record.kind, record.recipe, record.state, record.step) == ("run", "rlvr", "finished", 20)
     assert (len(record.metrics), len(record.turns), len(record.evaluations)) == (20, 320, 5)
     assert record.turns[0].logprobs == (pytest.approx(-0.3), pytest.approx(-0.2), pytest.approx(-0.1))
+    assert not any(t.whole_softmax for t in record.turns)
     assert record.versions[:2] == [(1, 0), (2, 1)] and record.damaged == []
     assert record.curve("lr")[-1] == (20, 1e-4) and record.setting("guard", "metric") == "strict"
+
+
+def test_log_probabilities_are_the_policy_s_before_truncation():
+    row = dict.fromkeys(COLUMNS) | {"prompt": "p", "prompt_length": 1, "problem_id": "a", "step": 1}
+    row |= {"logprobs": [0.0, 0.0], "policy_logprobs": [0.0, -0.4]}
+    assert _turn(row, warm=True).logprobs == (-0.4,) and _turn(row, warm=True).whole_softmax
+    assert _turn(row | {"policy_logprobs": None}, warm=False).logprobs == (0.0,)
 
 
 def test_damage_is_told_and_the_rest_is_read(run, tmp_path):

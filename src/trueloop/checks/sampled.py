@@ -165,18 +165,23 @@ def version(versions: Sequence[int], present: int) -> Verdict:
     "sampling.logprobs_valid",
     when="before",
     question="Are the sampler's log-probabilities numbers that such can be?",
-    limit="finite, not above 0, neither -100 nor 0 where the policy is not sure: such values stand for a missing one",
+    limit="finite, not above 0, not -100, and the policy's own not 0 where it is not sure: such values stand for a "
+    "missing one; those of the draw are 0 by right where truncation leaves one token",
 )
-def logprobs_valid(rows: Sequence[tuple[Rollout, Sequence[float] | None]]) -> Verdict:
-    """rows: rollouts, with the policy's own log-probabilities of all their tokens where they were computed."""
+def logprobs_valid(rows: Sequence[tuple[Rollout, Sequence[float] | None]], *, truncated: bool = False) -> Verdict:
+    """rows: rollouts, with the policy's own log-probabilities of all their tokens where they were computed.
+
+    truncated  whether top-k or top-p was asked for
+    """
     kinds: Counter[str] = Counter()
     total = 0
     for rollout, own in rows:
         for t, on in enumerate(rollout.loss_mask):
             if on:
                 total += 1
-                for x in (rollout.logprobs[t], rollout.policy_logprobs[t]):
-                    kinds.update(_invalid(x, None if own is None else own[t]))
+                unsure = own is not None and own[t] < -0.01
+                kinds.update(_invalid(rollout.logprobs[t], unsure=unsure and not truncated))
+                kinds.update(_invalid(rollout.policy_logprobs[t], unsure=unsure))
     if not total:
         return unknown("no token was sampled")
     if kinds:
@@ -188,8 +193,7 @@ def logprobs_valid(rows: Sequence[tuple[Rollout, Sequence[float] | None]]) -> Ve
     return passed(f"the log-probabilities of {total} sampled tokens can be such", value={})
 
 
-def _invalid(x: float, own: float | None) -> list[str]:
-    unsure = own is not None and own < -0.01
+def _invalid(x: float, *, unsure: bool) -> list[str]:
     found = {
         "not finite": not math.isfinite(x),
         "above 0": x > 1e-6,

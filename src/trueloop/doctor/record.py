@@ -29,8 +29,22 @@ ROWS = 20_000
 
 COLUMNS = [
     *("step", "id", "problem_id", "epoch", "version", "source", "finish", "status", "reward", "passed", "answer"),
-    *("parts", "audit", "prompt_length", "completion_length", "prompt", "text", "logprobs", "fate", "read"),
+    *(
+        "parts",
+        "audit",
+        "prompt_length",
+        "completion_length",
+        "prompt",
+        "text",
+        "logprobs",
+        "policy_logprobs",
+        "fate",
+        "read",
+    ),
 ]
+
+WARM = 0.2
+"""Temperature of draws from which a policy's log-probabilities at it are not 0 for being cold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +100,9 @@ def read_record(path: Path) -> Record:
     run = Run.open(path)
     damaged: list[str] = []
     status: Row = _or(damaged, run.status, {"state": "unknown", "why": "", "step": None})
-    turns, audits, versions = _rollouts(path, damaged)
+    drawn = run.info.config.get("draw")
+    warm = isinstance(drawn, Mapping) and float(drawn.get("temperature", 0.0)) >= WARM
+    turns, audits, versions = _rollouts(path, damaged, warm)
     inner = path / "warm_start"
     return Record(
         path=path,
@@ -167,7 +183,7 @@ def _text(path: Path) -> str:
 
 
 def _rollouts(
-    path: Path, damaged: list[str]
+    path: Path, damaged: list[str], warm: bool
 ) -> tuple[list[Turn], list[tuple[int, str, Mapping[str, float]]], list[tuple[int, int]]]:
     turns: list[Turn] = []
     audits: list[tuple[int, str, Mapping[str, float]]] = []
@@ -177,7 +193,7 @@ def _rollouts(
         rows = _part(path, step, damaged)
         own = [row for row in rows if row["read"] in (1, None) and row["source"] != "teacher"]
         own = own[: max(64, ROWS // STEPS)]
-        turns += [_turn(row) for row in own if row["prompt"] is not None]
+        turns += [_turn(row, warm) for row in own if row["prompt"] is not None]
         audits += [(step, row["problem_id"], row["audit"]) for row in own if row["audit"]]
         seen = [row["version"] for row in rows if row["version"] is not None and row["fate"] == "used"]
         versions += [(step, min(seen))] if seen else []
@@ -195,8 +211,9 @@ def spaced(items: Sequence[int], most: int) -> list[int]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def _turn(row: Row) -> Turn:
-    logprobs, start = row["logprobs"], row["prompt_length"] or 0
+def _turn(row: Row, warm: bool) -> Turn:
+    """With the policy's own log-probabilities, before truncation."""
+    logprobs, start = row["policy_logprobs"] or row["logprobs"], row["prompt_length"] or 0
     return Turn(
         prompt=row["prompt"],
         completion=row["text"] or "",
@@ -207,6 +224,7 @@ def _turn(row: Row) -> Turn:
         passed=row["passed"],
         length=row["completion_length"],
         logprobs=tuple(logprobs[start:]) if logprobs else None,
+        whole_softmax=warm,
         status=row["status"] or "error",
         version=row["version"],
         parts=row["parts"] or {},

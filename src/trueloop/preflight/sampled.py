@@ -117,9 +117,9 @@ def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     if asked.temperature > 0:
         for rollout in chosen:
             own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn)
-    yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts])
+    plain = asked.top_k == 0 and asked.top_p == 1.0
+    yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts], truncated=not plain)
     if asked.temperature > 0:
-        plain = asked.top_k == 0 and asked.top_p == 1.0
         yield sampling.as_asked(
             drawn.surprise,
             drawn.entropy,

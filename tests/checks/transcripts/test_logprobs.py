@@ -1,5 +1,6 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ def rows(sampler, trainer=None):
             reward=0.0,
             group=str(i),
             logprobs=tuple(s),
+            whole_softmax=True,
             trainer_logprobs=None if trainer is None else tuple(trainer[i]),
         )
         for i, s in enumerate(sampler)
@@ -60,3 +62,10 @@ def test_agreement_and_the_cause(change, status, words):
     result = logprobs_agree(rows([change(row) for row in TRAINER], TRAINER))
     assert result.status == status
     assert words in result.evidence
+
+
+def test_zeros_of_a_sure_or_a_truncated_policy_are_no_fallback():
+    sure = rows([[0.0] * 8 + [-1e-5, -0.7]] * 20)
+    assert logprobs_sound(sure).status == "pass"
+    unknown_draws = [replace(t, whole_softmax=False) for t in rows([[0.0] * 8 + [-0.3, -0.7]] * 20)]
+    assert logprobs_sound(unknown_draws).status == "warn"

@@ -13,6 +13,9 @@ from trueloop.checks.transcripts.turns import Turn, early_and_late
 DIFFERENCE = 0.02
 """Mean absolute difference per token that other kernels and a half-precision sampler explain."""
 
+NEAR = -1e-3
+"""A policy that gives some tokens a log-probability of 0, to the last bit, gives others one between this and 0."""
+
 
 def _finite(values: Iterable[float | None]) -> list[float]:
     return [v for v in values if v is not None and math.isfinite(v)]
@@ -22,10 +25,11 @@ def _finite(values: Iterable[float | None]) -> list[float]:
     "transcripts.logprobs_sound",
     when="after",
     question="Are the sampler's log-probabilities those of real draws?",
-    limit="fail for one above 0, missing or not finite in more than 1 % of the tokens, or exactly 0 in more than half",
+    limit="fail for one above 0, missing or not finite in more than 1 % of the tokens; fail for exactly 0 in more than "
+    "half where they are of the whole softmax and hardly another is near 0, as a sure policy's would be; else warn",
 )
 def logprobs_sound(turns: Sequence[Turn]) -> Verdict:
-    """Every token's; exactly 0 is what a fallback writes."""
+    """Every token's; exactly 0 is what a fallback writes, and what a sure or a truncated policy has by right."""
     values = [v for t in turns if t.logprobs is not None for v in t.logprobs]
     if not values:
         return unknown("no log-probabilities are logged")
@@ -37,9 +41,11 @@ def logprobs_sound(turns: Sequence[Turn]) -> Verdict:
         f"of {n} tokens {missing} are missing or not finite, {above} above 0, {zero} exactly 0, {round_values} at -100"
     )
     advice = "a fallback stands in for what the engine did not return; let it raise instead"
-    if (missing + above + round_values) / n > 0.01 or zero / n > 0.5:
+    near = sum(NEAR < v < 0 for v in good)
+    by_fallback = near < 0.02 * zero and all(t.whole_softmax for t in turns if t.logprobs is not None)
+    if (missing + above + round_values) / n > 0.01 or (zero / n > 0.5 and by_fallback):
         return fail(said, advice, value=(missing + above + zero + round_values) / n, limit=0.01)
-    if missing + above + round_values or zero / n > 0.2:
+    if missing + above + round_values or (zero / n > 0.2 and near < 0.02 * zero):
         return warn(said, advice, value=(missing + above + zero + round_values) / n, limit=0.0)
     return passed(said, value=zero / n, limit=0.5)
 

@@ -22,6 +22,8 @@ class Turn:
     length            tokens of the completion
     logprobs          per token of the completion, by the sampler
     trainer_logprobs  the same by the trainer
+    whole_softmax     whether `logprobs` are known to be of the whole softmax at a temperature well above 0, and not of
+                      what truncation keeps, where they are 0 by right
     status            scored, unscorable or error
     version           of the weights that it was drawn from
     parts             named readings of the reward
@@ -38,6 +40,7 @@ class Turn:
     length: int | None = None
     logprobs: tuple[float | None, ...] | None = None
     trainer_logprobs: tuple[float | None, ...] | None = None
+    whole_softmax: bool = False
     status: str = "scored"
     version: int | None = None
     parts: dict[str, float] = field(default_factory=dict)
