@@ -140,7 +140,8 @@ def _results(fault: Fault, bed: Bed) -> tuple[list[tuple[int, CheckResult]], str
         run = Run.open(out) if (out / "run.json").is_file() else None
         rows = run.checks() if run is not None else []
         done = (run.last_step or 0) if run is not None else 0
-    later = [(row["step"], _result(row)) for row in rows if row["step"] > 0]
+    asked = {(r.id, r.evidence) for r in gate.results}
+    later = [(row["step"], _result(row)) for row in rows if (row["id"], row["evidence"]) not in asked]
     return [*((0, r) for r in gate.results), *later], error, done
 
 

@@ -9,6 +9,7 @@ from trueloop.faults import (
     data,
     directions,
     following,
+    judging,
     losses,
     numerics,
     pair_training,
@@ -45,6 +46,7 @@ THEMES = (
     updates,
     crediting,
     running,
+    judging,
 )
 
 FAULTS: dict[str, Fault] = {fault.id: fault for theme in THEMES for fault in theme.FAULTS}

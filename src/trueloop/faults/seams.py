@@ -72,6 +72,19 @@ def trainer(change: Callable[[Trainer], Trainer | None]) -> Iterator[None]:
 
 
 @contextmanager
+def guard(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+    """The guard is made of other parts: `change` is given config, sync, task, policy and seed by name."""
+    original = wiring.open_guard
+    names = ("config", "sync", "task", "policy", "seed")
+
+    def opened(*parts: Any) -> Any:
+        return original(**change(dict(zip(names, parts, strict=True))))
+
+    with mock.patch.object(wiring, "open_guard", opened):
+        yield
+
+
+@contextmanager
 def credit(change: Callable[[Sequence[Group]], Sequence[Group]]) -> Iterator[None]:
     """What the recipe's credit returns is changed, advantages and all."""
     with _seam("credit", lambda original: lambda groups: change(original(groups))):

@@ -9,6 +9,7 @@ import statistics
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -46,7 +47,8 @@ def of_rollouts(rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream], ve
     if not any(stream.pairs for stream in streams):
         trained = {sample.id for stream in streams for sample in stream.samples}
         found["rollouts/untrained"] = sum(row["id"] not in trained for row in used) / len(used)
-    return found | _texts([row["text"] for row in used]) | _verdicts(rows) | _filtered(rows) | _agreement(used)
+    found |= _texts([row["text"] for row in used]) | _verdicts(rows) | _filtered(rows) | _agreement(used)
+    return found | _credit([row for row in used if row["read"] == 1])
 
 
 def _texts(texts: Sequence[str]) -> dict[str, float]:
@@ -88,6 +90,19 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
                 pairs[name].append((row["reward"], value))
     varying = {name: p for name, p in sorted(pairs.items()) if all(len(set(side)) > 1 for side in zip(*p, strict=True))}
     return {f"agreement/{name}": statistics.correlation(*zip(*p, strict=True)) for name, p in varying.items()}
+
+
+def _credit(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Pairs of completions of one problem with other rewards, and those in which the better one has the larger
+    advantage; nothing where there are none."""
+    groups: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    for row in rows:
+        if row.get("reward") is not None and row.get("advantage") is not None:
+            groups[row["group_index"]].append((row["reward"], row["advantage"]))
+    gains = [
+        (a[1] - b[1]) * (a[0] - b[0]) for rated in groups.values() for a, b in combinations(rated, 2) if a[0] != b[0]
+    ]
+    return {"credit/pairs": float(len(gains)), "credit/ordered": float(sum(g > 0 for g in gains))} if gains else {}
 
 
 class Weights:

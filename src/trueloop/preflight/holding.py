@@ -26,6 +26,7 @@ def holding(
     trial.go(0.0)
     old = trial.trainer.logprobs(rows, temperature)
     trial.go(trial.lr)
+    trial.trainer.refresh(2)
     _, again = rehearsal.credit([replace(g, advantages=None) for g in groups])
     later = {s.id: s for stream in again for s in stream.samples}
     pairs = [(s, later[s.id]) for s in rows if s.id in later]

@@ -369,6 +369,7 @@ def _monitor(asking: Asking, gate: Gate, rewarded: bool) -> Monitor:
         exact=config.engine.dtype == config.batching.compute_dtype == "float32"
         and not getattr(config.adapter, "dropout", 0.0),
         fresh=flow.max_staleness == 0,
+        guard=wiring.promised(config.guard, asking.first, config.seed),
         rewarded=rewarded,
         samples=samples_per_problem(flow.samples),
         max_staleness=flow.max_staleness,

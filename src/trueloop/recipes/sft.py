@@ -146,7 +146,12 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
         await engine.load_weights(policy.engine_weights(), trainer.version)
         return engine
 
-    setup = Setup(steps=config.loop.steps, lr=config.optim.lr, every=config.loop.checkpoint_every)
+    setup = Setup(
+        steps=config.loop.steps,
+        lr=config.optim.lr,
+        every=config.loop.checkpoint_every,
+        guard=wiring.promised(config.guard, task, config.seed),
+    )
     feed = Offline(samples, per_step=config.rows_per_step, seed=config.seed, streams=streams, epochs=config.epochs)
     with wiring.open_trainer(config, policy) as trainer:
         loop = Loop(

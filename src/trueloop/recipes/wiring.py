@@ -18,7 +18,7 @@ from trueloop.config import Config, Resolved
 from trueloop.engines.local import LocalEngine
 from trueloop.engines.stops import Decodes
 from trueloop.errors import DataError
-from trueloop.evaluate import evaluate
+from trueloop.evaluate import Questions, evaluate
 from trueloop.loop.loop import Ending, LoopConfig
 from trueloop.loop.stops import Guard, GuardConfig
 from trueloop.models import Fresh, LoRA, Policy, Pretrained, SavedAdapter, load_policy
@@ -236,6 +236,14 @@ def open_guard(
         return row | {"verifier": verifier, "seconds": seconds}
 
     return Guard(config, measure)
+
+
+def promised(config: Evaluating | None, task: Task, seed: int) -> Mapping[str, Json] | None:
+    """What every guard evaluation is to record of its questions, made without the guard itself."""
+    if config is None:
+        return None
+    drawn = config.draw.sampling(task)
+    return Questions.of(task, config.split, drawn, n=config.problems, samples=config.samples, seed=seed).about()
 
 
 def supervised(task: Task, demonstrations: list[Demonstration], policy: Policy) -> list[Sample]:

@@ -3,6 +3,6 @@
 The measurements are log-probabilities of real tokens from both sides, and gradients of the run's own losses.
 """
 
-from trueloop.checks.numerics import credit, gradient, loss, reference, sampler, weights
+from trueloop.checks.numerics import credit, gradient, loss, reference, sampler, teacher, weights
 
-__all__ = ["credit", "gradient", "loss", "reference", "sampler", "weights"]
+__all__ = ["credit", "gradient", "loss", "reference", "sampler", "teacher", "weights"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trueloop.checks.running import flow, optimizer, policy, rewards, rollouts
+from trueloop.checks.running import flow, guard, optimizer, policy, rewards, rollouts
 from trueloop.checks.running.seen import Seen
 from trueloop.records import CheckResult
 
@@ -30,6 +30,7 @@ AFTER_A_STEP: tuple[Asked, ...] = (
     rollouts.cut,
     rollouts.distinct,
     rollouts.repetition,
+    rewards.credit,
     rewards.signal,
     rewards.constant,
     rewards.collapse,
@@ -47,4 +48,4 @@ AFTER_A_STEP: tuple[Asked, ...] = (
     flow.verdicts,
 )
 
-AFTER_AN_EVALUATION: tuple[Asked, ...] = (rollouts.guard_cut, rewards.held_out)
+AFTER_AN_EVALUATION: tuple[Asked, ...] = (guard.as_promised, rollouts.guard_cut, rewards.held_out)

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
+from trueloop.checks.limits import share_is_high
 from trueloop.checks.running.seen import FIRST, Row, Seen, number, streak
 
 CHANCE = 1e-4
@@ -14,6 +15,23 @@ CHANCE = 1e-4
 
 Z = 4.0
 """Standard errors: some fifty comparisons a step are looked at, thousands in a run."""
+
+
+@check(
+    "rewards.credit",
+    when="during",
+    question="Does the better rewarded of two completions of a problem get the larger advantage?",
+    limit="the share of such pairs in the last four steps: fail where its 99 % interval lies below 75 %, as before the "
+    "run (penalties beside the reward may turn a few round)",
+)
+def credit(seen: Seen) -> Verdict:
+    """Only where rewards are what trains."""
+    rows = [row for row in list(seen.rows)[-4:] if _of(row, "credit/pairs")]
+    if not seen.setup.rewarded or not rows:
+        return unknown("no pair of completions with other rewards")
+    pairs, ordered = (int(sum(_of(row, key) or 0.0 for row in rows)) for key in ("credit/pairs", "credit/ordered"))
+    advice = "what is trained is not what is rewarded: look at what gives advantages, and at what changes them after"
+    return share_is_high(ordered, pairs, what="pairs in the order of their rewards", advice=advice, fail_below=0.75)
 
 
 @check(

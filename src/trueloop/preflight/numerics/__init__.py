@@ -10,6 +10,7 @@ from trueloop.preflight.numerics.losses import losses
 from trueloop.preflight.numerics.probe import probes
 from trueloop.preflight.numerics.sampler import held_weights, sampler, starting_points
 from trueloop.preflight.numerics.steps import steps
+from trueloop.preflight.numerics.teacher import teacher
 from trueloop.preflight.rehearsal import Rehearsal
 from trueloop.preflight.stepping import first_rows
 from trueloop.records import CheckResult
@@ -32,6 +33,8 @@ async def numerics(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
     old = [probe is not None and probe.reads_old() for probe in found]
     for result in starting_points(rehearsal, streams, old):
         yield result
+    if taught := [sample for s in streams for sample in s.samples if sample.teacher is not None]:
+        yield teacher(taught, len(rehearsal.policy.tokenizer), learned=rehearsal.learned)
     few = first_rows(rehearsal).all
     if few:
         for result in steps(trainer, few):
