@@ -48,6 +48,7 @@ def rehearsal(groups: list[Group]) -> Any:
 def test_rewards_alternate_and_nothing_else_of_a_score_is_kept() -> None:
     found = with_invented_rewards([replace(group([1.0, 1.0, 1.0]), advantages=(0.0, 0.0, 0.0))])[0]
     assert found.rewards() == (0.0, 1.0, 0.0) and found.advantages is None
+    assert with_invented_rewards([group([1.0, 1.0])], 50.0)[0].rewards() == (0.0, 50.0)
     assert all(r.score is not None and not r.score.audit for r in found.rollouts)
 
 

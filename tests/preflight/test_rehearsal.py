@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from tests.stepping_toys import groups, rehearsal
 
 from trueloop.loop.rollouts import Outcome
-from trueloop.preflight.rehearsal import problems_asked
+from trueloop.preflight.rehearsal import problems_asked, rewards_alone
 
 
 @pytest.mark.parametrize(
@@ -13,9 +15,14 @@ def test_a_rehearsal_is_small_and_has_several_problems(per_step, samples, asked)
 
 
 def test_rollouts_of_filtered_groups_count():
-    from dataclasses import replace
-
     used, dropped = groups([[0, 1], [1, 1]])
     outcomes = [Outcome(ticket=None, group=used), Outcome(ticket=None, group=dropped, filtered="zero_variance")]
     with rehearsal() as whole:
         assert replace(whole, outcomes=outcomes).rollouts == [*used.rollouts, *dropped.rollouts]
+
+
+def test_penalties_have_a_say_in_the_advantages():
+    with rehearsal() as whole:
+        assert rewards_alone(whole) and rewards_alone(replace(whole, configured={"kl": {"where": "loss"}}))
+        assert not rewards_alone(replace(whole, configured={"kl": {"where": "reward"}}))
+        assert not rewards_alone(replace(whole, configured={"overlong": {"limit": 9}}))

@@ -6,6 +6,7 @@ from tests.stepping_toys import rehearsal, said
 
 from trueloop.models.spec import LoRA
 from trueloop.preflight.stepping import first_rows, meant, scaling, stepping
+from trueloop.recipes.policy import give_advantages
 from trueloop.train.batch import Stream
 
 LORA = LoRA(rank=2, alpha=4)
@@ -36,6 +37,32 @@ def test_a_negated_credit_is_seen_in_the_rewards():
         assert found["liveness.reward_rises"].status == "fail"
         assert found["liveness.credit_follows_reward"].status == "fail"
         assert found["liveness.downhill"].status == "pass"
+
+
+def test_a_penalty_that_outweighs_the_rewards_is_no_wrong_direction():
+    with rehearsal() as whole:
+
+        def penalised(groups):
+            bonus = {r.id: -9.0 * k for g in groups for k, r in enumerate(g.rollouts)}
+            credited = give_advantages(groups, "dr_grpo", lambda r: bonus[r.id])
+            given = {r.id: a for g in credited for r, a in zip(g.rollouts, g.advantages, strict=True)}
+            _, streams = whole.credit(groups)
+            return credited, [replace(s, samples=[_weighing(x, given[x.id]) for x in s.samples]) for s in streams]
+
+        def turned(groups):
+            credited, streams = penalised(groups)
+            return credited, [replace(s, samples=[_negated(x) for x in s.samples]) for s in streams]
+
+        ids = ("liveness.reward_rises", "liveness.credit_follows_reward")
+        for credit, status in ((penalised, "pass"), (turned, "fail")):
+            credited, streams = credit(whole.credited)
+            fields = {"credit": credit, "credited": credited, "streams": streams}
+            found = said(stepping(replace(whole, **fields, configured={"overlong": {"weight": 9.0}})))
+            assert [found[id].status for id in ids] == [status] * 2
+
+
+def _weighing(sample, weight):
+    return replace(sample, weights=tuple(weight * m for m in sample.loss_mask))
 
 
 def _negated(sample):

@@ -77,7 +77,8 @@ def _direction(rungs: Sequence[Rung], what: str, advice: str, alone: float | Non
     "step; if only a smaller step raises it, the learning rate overshoots",
 )
 def reward_rises(rungs: Sequence[Rung], alone: float | None, invented: bool) -> Verdict:
-    """Measured from the rewards themselves, not from the weights that were made of them."""
+    """Measured from the rewards themselves, not from the weights that were made of them; where a penalty has a say,
+    from the advantages, which `credit_follows_reward` holds against the rewards."""
     what = "log-probability of what was rewarded" + (" (rewards invented: the first batch has no signal)" * invented)
     advice = (
         "a sign is flipped somewhere between reward and optimizer: look at the advantage, at the loss and at the "

@@ -9,10 +9,14 @@ from trueloop.preflight.rehearsal import Rehearsal
 from trueloop.records import Group, Rollout, Score
 from trueloop.train.batch import Stream
 
+LARGE = 1e4
+"""A reward beside which no penalty on length or distance has a say."""
 
-def with_invented_rewards(groups: Sequence[Group]) -> list[Group]:
-    """The groups with rewards 0, 1, 0, 1, ... in the order of their rollouts, and nothing else of their scores."""
-    return [replace(g, advantages=None, rollouts=tuple(_rewarded(g))) for g in groups]
+
+def with_invented_rewards(groups: Sequence[Group], size: float = 1.0) -> list[Group]:
+    """The groups with rewards 0, `size`, 0, `size`, ... in the order of their rollouts, and nothing else of their
+    scores."""
+    return [replace(g, advantages=None, rollouts=tuple(_rewarded(g, size))) for g in groups]
 
 
 def with_signal(rehearsal: Rehearsal) -> tuple[Sequence[Group], Sequence[Stream]]:
@@ -30,8 +34,8 @@ def has_weight(streams: Sequence[Stream]) -> bool:
     ) or (any(pair.weight for s in streams for pair in s.pairs))
 
 
-def _rewarded(group: Group) -> list[Rollout]:
+def _rewarded(group: Group, size: float) -> list[Rollout]:
     return [
-        replace(rollout, score=Score(status="scored", reward=float(k % 2), passed=bool(k % 2)))
+        replace(rollout, score=Score(status="scored", reward=size * (k % 2), passed=bool(k % 2)))
         for k, rollout in enumerate(group.rollouts)
     ]

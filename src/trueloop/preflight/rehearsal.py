@@ -72,6 +72,13 @@ class Rehearsal:
         return [r for o in self.outcomes for r in o.group.rollouts]
 
 
+def rewards_alone(rehearsal: Rehearsal) -> bool:
+    """Whether nothing but rewards makes the advantages: no penalty is added to them, and no intervention has a say."""
+    configured = rehearsal.configured
+    in_reward = dict(configured.get("kl") or {}).get("where") == "reward"
+    return not (configured.get("overlong") or in_reward or rehearsal.trainer.chain.having("credit"))
+
+
 def problems_asked(problems_per_step: int, samples: int) -> int:
     """How many problems a rehearsal asks, so that it stays small and still has several."""
     return min(problems_per_step, max(PROBLEMS, COMPLETIONS // samples))

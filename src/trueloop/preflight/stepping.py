@@ -14,8 +14,8 @@ from trueloop.formulas import distill
 from trueloop.formulas.reduce import token_mean
 from trueloop.models import Policy
 from trueloop.preflight.holding import holding
-from trueloop.preflight.invented import has_weight, with_invented_rewards
-from trueloop.preflight.rehearsal import Rehearsal
+from trueloop.preflight.invented import LARGE, has_weight, with_invented_rewards
+from trueloop.preflight.rehearsal import Rehearsal, rewards_alone
 from trueloop.preflight.serving import serving
 from trueloop.preflight.trial import Trial, norm_of, take, totals
 from trueloop.preflight.undo import undone
@@ -35,12 +35,14 @@ class First:
     """What the step is tried on: a few rows of the first batch, given invented rewards where they have no signal.
 
     streams  of the groups, or of the rows where nothing is sampled; beside: what is trained beside them
+    alone    whether rewards alone make the advantages, so that what is wanted can be read from them
     """
 
     groups: Sequence[Group]
     streams: Sequence[Stream]
     beside: Sequence[Stream]
     invented: bool
+    alone: bool = True
 
     @property
     def all(self) -> list[Stream]:
@@ -56,9 +58,7 @@ async def stepping(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
     first = first_rows(rehearsal)
     if not first.all or not trainer.trainable:
         return
-    for result in credited(
-        first if first.invented else replace(first, groups=rehearsal.credited, streams=rehearsal.streams)
-    ):
+    for result in credited(_to_follow(rehearsal, first)):
         yield result
     results: list[CheckResult] = []
     try:
@@ -114,7 +114,16 @@ def first_rows(rehearsal: Rehearsal) -> First:
     made, streams = rehearsal.credit(taken) if rehearsal.credited else ((), ())
     if invented := not has_weight(streams):
         made, streams = rehearsal.credit(with_invented_rewards(taken))
-    return First(groups=made, streams=streams, beside=beside, invented=invented)
+    return First(groups=made, streams=streams, beside=beside, invented=invented, alone=rewards_alone(rehearsal))
+
+
+def _to_follow(rehearsal: Rehearsal, first: First) -> First:
+    """What the credit is to follow: all rewards of the first batch, or invented ones where they have no signal; and
+    where a penalty has a say, invented ones that outweigh it."""
+    if first.groups and not first.alone and not _teaches(first.streams):
+        groups, streams = rehearsal.credit(with_invented_rewards(first.groups, LARGE))
+        return replace(first, groups=groups, streams=streams)
+    return first if first.invented else replace(first, groups=rehearsal.credited, streams=rehearsal.streams)
 
 
 def credited(first: First) -> Iterator[CheckResult]:
@@ -153,7 +162,7 @@ def direction(trial: Trial, first: First) -> list[CheckResult]:
     if _teaches(streams):
         results.append(ways.divergence_falls(*_gains(trial, streams, lambda: -_divergence(trial.trainer, streams))))
     elif first.groups:
-        rollouts = _wanted(first.groups)
+        rollouts = _wanted(first.groups, alone=first.alone)
         samples = [_as_sample(r) for r, _ in rollouts]
         temperature = streams[0].temperature
 
@@ -229,11 +238,11 @@ def _kl_of(trial: Trial, streams: Sequence[Stream]) -> Callable[[], float]:
     return kl
 
 
-def _wanted(groups: Sequence[Group]) -> list[tuple[Rollout, float]]:
-    """Each rollout with its reward less its group's mean."""
+def _wanted(groups: Sequence[Group], *, alone: bool) -> list[tuple[Rollout, float]]:
+    """Each rollout with its reward less its group's mean; with its advantage where rewards are not `alone`."""
     return [
         (rollout, reward - math.fsum(rewards) / len(rewards))
-        for rewards, group in ((g.rewards(), g) for g in groups)
+        for rewards, group in ((g.rewards() if alone else g.advantages or (), g) for g in groups)
         for rollout, reward in zip(group.rollouts, rewards, strict=True)
     ]
 

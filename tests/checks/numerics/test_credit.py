@@ -22,6 +22,15 @@ def test_advantages_are_centred_ordered_and_bounded() -> None:
     assert credit.advantages([]).status == "unknown"
 
 
+def test_penalties_may_have_a_say() -> None:
+    shorter = Credited(id="shorter", rewards=[1.0, 1.0], advantages=[1.0, -1.0])
+    assert credit.advantages([GROUP], penalised=[shorter]).status == "pass"
+    assert credit.advantages([GROUP], penalised=[replace(shorter, advantages=[math.nan, 0.0])]).status == "fail"
+    turned = replace(GROUP, advantages=[1.0, -1.0, -1.0, 1.0])
+    assert credit.advantages([turned], penalised=[shorter]).status == "fail"
+    assert "shorter has [1, -1] for rewards [1, 1]" in credit.advantages([shorter]).evidence
+
+
 def test_a_known_estimator_is_held_to_its_formula() -> None:
     assert credit.advantages([KNOWN, FLAT]).status == "pass"
     off = credit.advantages([replace(KNOWN, advantages=[-0.1, 0.1, 0.1, -0.1])])

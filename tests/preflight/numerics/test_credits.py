@@ -40,13 +40,13 @@ def credit(groups: Sequence[Group]) -> tuple[list[Group], list[Stream]]:
     return credited, [Stream(name="policy", samples=samples, loss=loss, reduction=token_mean)]
 
 
-def asked(change: Any = lambda stream: stream, how: Any = credit) -> dict[str, CheckResult]:
+def asked(change: Any = lambda stream: stream, how: Any = credit, **configured: Any) -> dict[str, CheckResult]:
     groups, streams = how([group("a", [0.0, 1.0]), group("b", [1.0, 1.0])])
     chain = SimpleNamespace(having=lambda method: [])
     rehearsal: Any = SimpleNamespace(
         credited=groups,
         credit=how,
-        configured={"advantage": {"kind": "grpo"}},
+        configured={"advantage": {"kind": "grpo"}, **configured},
         trainer=SimpleNamespace(chain=chain),
     )
     return {r.id: r for r in credits(rehearsal, [change(s) for s in streams], groups)}
@@ -73,3 +73,17 @@ def test_rows_without_their_last_token_and_lost_rows_show() -> None:
     assert "last token" in asked(cut)["numerics.rows_are_rollouts"].evidence
     lost = asked(lambda stream: replace(stream, samples=stream.samples[1:]))
     assert "have no row" in lost["numerics.rows_are_rollouts"].evidence
+
+
+def test_a_penalty_may_turn_advantages_round_and_a_sign_may_not() -> None:
+    def shorter_is_better(groups: Sequence[Group]) -> Any:
+        return give_advantages(groups, "grpo", lambda r: -3.0 * r.tokens[2]), credit(groups)[1]
+
+    def turned(groups: Sequence[Group]) -> Any:
+        credited, streams = shorter_is_better(groups)
+        return [replace(g, advantages=tuple(-a for a in g.advantages or ())) for g in credited], streams
+
+    penalty = {"limit": 64, "cache": 32, "weight": 3.0}
+    assert asked(how=shorter_is_better, overlong=penalty)["numerics.advantages"].status == "pass"
+    assert asked(how=turned, overlong=penalty)["numerics.advantages"].status == "fail"
+    assert asked(how=shorter_is_better)["numerics.advantages"].status == "fail"

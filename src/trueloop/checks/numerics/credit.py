@@ -25,17 +25,19 @@ class Credited:
     when="before",
     question="Are advantages finite, centred in their group, ordered as the rewards, and those of the estimator?",
     limit="the estimator's own values to 1e-4; else a mean of 0 to 1e-4, nine ordered pairs in ten, and no more than "
-    "the group's size or twice the rewards' range",
+    "the group's size or twice the rewards' range; where penalties have a say, the order under rewards that outweigh "
+    "them",
 )
-def advantages(groups: Sequence[Credited]) -> Verdict:
-    """groups: of the first batch, and of the same with invented rewards."""
+def advantages(groups: Sequence[Credited], penalised: Sequence[Credited] = ()) -> Verdict:
+    """groups: those whose advantages their rewards alone decide, of the first batch and of the same with invented
+    rewards.  penalised: those in whose advantages something else has a say, which have to be finite."""
     groups = [g for g in groups if g.rewards]
     if not groups:
         return unknown("no group has rewards")
-    broken = [g.id for g in groups if not all(map(math.isfinite, g.advantages))]
+    broken = [g.id for g in (*groups, *penalised) if not all(map(math.isfinite, g.advantages))]
     if broken:
         return fail(
-            f"advantages of {len(broken)} of {len(groups)} groups are not finite: {listed(broken)}",
+            f"advantages of {len(broken)} of {len(groups) + len(penalised)} groups are not finite: {listed(broken)}",
             "look at the rewards and at the division by their spread",
         )
     if (off := _off_formula(groups)) is not None:
@@ -53,9 +55,10 @@ def advantages(groups: Sequence[Credited]) -> Verdict:
             value=value,
         )
     if large or noisy:
+        g = (large or noisy)[0]
         return fail(
             f"{len(large)} groups have advantages beyond what their rewards can give, {len(noisy)} have some without "
-            f"any difference in reward; the first is {(large or noisy)[0]}",
+            f"any difference in reward: {g.id} has {_short(g.advantages)} for rewards {_short(g.rewards)}",
             "look at what rewards are divided by: a spread near 0 must be floored",
             value=value,
         )
@@ -66,7 +69,8 @@ def advantages(groups: Sequence[Credited]) -> Verdict:
             "look at the baseline, and at penalties and interventions that have a say in the advantage",
             value=value,
         )
-    return passed(f"{len(groups)} groups centred, {right} pairs in the order of their rewards", value=value)
+    said = f"{len(groups)} groups centred, {right} pairs in the order of their rewards"
+    return passed(said + ", invented so large that no penalty has a say" * bool(penalised), value=value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ import torch
 
 from trueloop.checks.numerics import credit as asked
 from trueloop.formulas import advantage
-from trueloop.preflight.invented import with_invented_rewards
-from trueloop.preflight.rehearsal import Rehearsal
+from trueloop.preflight.invented import LARGE, with_invented_rewards
+from trueloop.preflight.rehearsal import Rehearsal, rewards_alone
 from trueloop.records import CheckResult, Group, Rollout, Sample
 from trueloop.train.batch import Stream
 
@@ -26,9 +26,11 @@ def credits(rehearsal: Rehearsal, streams: Sequence[Stream], groups: Sequence[Gr
     """The checks of advantages and rows.  groups, streams: as credited, of real or invented rewards."""
     rows = {s.id: s for stream in streams for s in stream.samples}
     if any(s.teacher is None for s in rows.values()):
-        formula = _formula(rehearsal)
-        both = [*rehearsal.credited, *rehearsal.credit(with_invented_rewards(rehearsal.credited))[0]]
-        yield asked.advantages([_credited(g, formula) for g in both])
+        formula, alone = _formula(rehearsal), rewards_alone(rehearsal)
+        invented = with_invented_rewards(rehearsal.credited, 1.0 if alone else LARGE)
+        given = [_credited(g, formula) for g in rehearsal.credit(invented)[0]]
+        own = [_credited(g, formula) for g in rehearsal.credited]
+        yield asked.advantages(own + given if alone else given, penalised=[] if alone else own)
     cap = rehearsal.configured.get("importance_cap")
     counts: dict[str, int] = {}
     for stream in streams:
@@ -40,12 +42,8 @@ def credits(rehearsal: Rehearsal, streams: Sequence[Stream], groups: Sequence[Gr
 
 def _formula(rehearsal: Rehearsal) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """The configured estimator, where nothing but the reward has a say in the advantage."""
-    configured = rehearsal.configured
-    kind = dict(configured.get("advantage") or {}).get("kind")
-    in_reward = dict(configured.get("kl") or {}).get("where") == "reward"
-    if configured.get("overlong") or in_reward or rehearsal.trainer.chain.having("credit"):
-        return None
-    return FORMULAS.get(str(kind))
+    kind = dict(rehearsal.configured.get("advantage") or {}).get("kind")
+    return FORMULAS.get(str(kind)) if rewards_alone(rehearsal) else None
 
 
 def _credited(group: Group, formula: Callable[[torch.Tensor], torch.Tensor] | None) -> asked.Credited:
