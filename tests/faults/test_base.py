@@ -28,6 +28,8 @@ STATE = {"raises": None, "during": None}
 
 
 def run(config, resolved, out, resume, gate):
+    if STATE.get("breaks"):
+        raise KeyError("broken")
     if STATE["raises"]:
         raise DataError(STATE["raises"])
     gate.take([CheckResult(id="a.b", status=config.says), CheckResult(id="a.c", status="warn")])
@@ -88,6 +90,16 @@ def test_an_error_counts_only_where_it_is_about_the_fault():
     assert plant(about, BED, SOUND).how == "error"
     assert plant(fault(plant=about.plant, refused="other"), BED, SOUND).how == "missed"
     assert plant(fault(plant=about.plant), BED, SOUND).how == "missed"
+
+
+def test_a_fault_that_breaks_other_code_has_caught_nothing_and_ends_no_battery():
+    broken = fault(plant=lambda: state(during="x"), when="during", steps=1, refused="nothing")
+    STATE["breaks"] = True
+    try:
+        found = plant(broken, BED, SOUND)
+    finally:
+        STATE["breaks"] = False
+    assert found.how == "missed" and found.by == "KeyError: 'broken'"
 
 
 def test_a_fault_of_a_run_is_caught_at_its_step():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from trueloop.config import read, resolve
@@ -19,6 +21,8 @@ def test_faults_of_other_runs_are_left_out_and_told(tmp_path):
     fitting, left_out = choose([fault("a"), fault("b", bed="sft"), fault("c", mechanism="n")], bed, [])
     assert ([f.id for f in fitting], left_out) == (["a", "c"], ["1 faults are of the run 'sft'"])
     assert [f.id for f in choose([fault("a"), fault("c", mechanism="n")], bed, ["n"])[0]] == ["c"]
+    brings = replace(fault("d"), overrides=("tasks.parts=[]",))
+    assert choose([fault("a"), brings], bed, [])[1] == ["1 faults bring a task or model of their own"]
     with pytest.raises(ConfigError, match="--plant x"):
         choose([fault("a")], bed, ["x"])
 

@@ -1,6 +1,6 @@
 import pytest
 
-from trueloop.errors import CheckFailed, ConfigError
+from trueloop.errors import CheckFailed, ConfigError, DataError
 from trueloop.preflight.gate import Gate, refusal
 from trueloop.records import CheckResult
 
@@ -37,6 +37,25 @@ def test_an_allowance_needs_a_known_check_and_a_reason():
         Gate(allow={"liveness.downhil": "because"})
     with pytest.raises(ConfigError, match="without a reason"):
         Gate(allow={"liveness.downhill": " "})
+
+
+def test_an_error_on_the_way_is_a_result_and_a_bug_is_not():
+    gate = Gate()
+    with gate.trying():
+        raise DataError("no rows")
+    assert [(r.id, r.status, r.evidence) for r in gate.results] == [("liveness.first_step", "fail", "no rows")]
+    with pytest.raises(ZeroDivisionError), gate.trying():
+        1 / 0  # noqa: B018
+    with pytest.raises(CheckFailed), gate.trying():
+        raise CheckFailed("by another check")
+
+
+def test_a_first_step_is_told_once():
+    gate = Gate()
+    for _ in range(2):
+        with gate.trying():
+            pass
+    assert [(r.id, r.status) for r in gate.results] == [("liveness.first_step", "pass")]
 
 
 class Written:

@@ -76,6 +76,19 @@ def trained_tensors(trained: Mapping[str, int], meant: Mapping[str, int], adapte
 
 
 @check(
+    "liveness.first_step",
+    when="before",
+    question="Can a first batch be sampled and a first step be taken?",
+    limit="nothing raises on the way",
+)
+def first_step(error: str | None) -> Verdict:
+    """error: the message of what was raised; None for nothing."""
+    if error is not None:
+        return fail(error, "mend what the message names; what else was asked stands above", value=False)
+    return passed("a first batch was sampled and a step taken and taken back", value=True)
+
+
+@check(
     "liveness.tensors_moved",
     when="before",
     question="Does one optimizer step move the weights that it trains?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from dataclasses import asdict
@@ -14,6 +15,9 @@ from trueloop.cli.runs import add_allowances, add_config, add_overrides, add_see
 from trueloop.errors import ConfigError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    from trueloop.config import Resolved
     from trueloop.preflight.gate import Gate
     from trueloop.records import CheckResult
 
@@ -69,6 +73,7 @@ def allowances(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    from trueloop.config import run_name
     from trueloop.preflight.gate import Gate, counted
 
     recipe, resolved = resolved_of(arguments)
@@ -76,19 +81,23 @@ def _check(arguments: argparse.Namespace) -> int:
         from trueloop.cli.planting import plant
 
         return plant(arguments, recipe, resolved)
-    show = (lambda result: None) if arguments.json else _show
-    gate = Gate(allow=allowances(arguments), only=True, show=show)
+    shown: dict[str, Any] = {} if arguments.json else {"show": _show, "say": print}
+    place = Path("runs") / run_name(arguments.config)
+    gate = Gate(allow=allowances(arguments), only=True, place=place, **shown)
+    try:
+        _ask(recipe, resolved, gate, arguments)
+    finally:
+        print(json_text([asdict(r) for r in gate.results]) if arguments.json else counted(gate.results))
+    return 1 if gate.refusals() else 0
+
+
+def _ask(recipe: ModuleType, resolved: Resolved[Any], gate: Gate, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recipe.run(resolved.config, resolved, Path(folder) / "run", False, gate)
     if arguments.overfit is not None:
         from trueloop.preflight.overfit import overfit
 
         gate.take(overfit(resolved.recipe or "", recipe.run, resolved.config, arguments.overfit))
-    if arguments.json:
-        print(json.dumps([asdict(r) for r in gate.results], ensure_ascii=False, indent=1))
-    else:
-        print(counted(gate.results))
-    return 1 if gate.refusals() else 0
 
 
 def _checks(arguments: argparse.Namespace) -> int:
@@ -105,6 +114,19 @@ def _faults(arguments: argparse.Namespace) -> int:
     for fault in FAULTS.values():
         print(f"{fault.id} ({fault.mechanism}; run: {fault.bed})\n  {fault.what}\n  {', '.join(fault.caught_by)}")
     return 0
+
+
+def json_text(value: Any) -> str:
+    """JSON that every reader takes: a number that is not finite is its name."""
+    return json.dumps(_finite(value), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _say(words: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from trueloop.cli.checking import json_text
 
 
 def add(commands: Any) -> None:
@@ -27,7 +28,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     report = examine(arguments.record)
     if arguments.json:
-        print(json.dumps(as_json(report), ensure_ascii=False, indent=1, allow_nan=True))
+        print(json_text(as_json(report)))
     else:
         print(words(report))
     if report.expected is None:

@@ -137,9 +137,12 @@ def _results(fault: Fault, bed: Bed) -> tuple[list[tuple[int, CheckResult]], str
                 bed.recipe.run(resolved.config, resolved, out, False, gate)
         except TrueloopError as failure:
             error = str(failure)
+        except UNRELATED as failure:
+            error = f"{type(failure).__name__}: {failure}"
         run = Run.open(out) if (out / "run.json").is_file() else None
         rows = run.checks() if run is not None else []
         done = (run.last_step or 0) if run is not None else 0
+    error = error or next((r.evidence for r in gate.results if r.id == "liveness.first_step" and r.refuses), None)
     asked = {(r.id, r.evidence) for r in gate.results}
     later = [(row["step"], _result(row)) for row in rows if (row["id"], row["evidence"]) not in asked]
     return [*((0, r) for r in gate.results), *later], error, done
@@ -148,5 +151,8 @@ def _results(fault: Fault, bed: Bed) -> tuple[list[tuple[int, CheckResult]], str
 def _result(row: Mapping[str, Any]) -> CheckResult:
     return replace(CheckResult(id=row["id"], status=row["status"]), **{k: v for k, v in row.items() if k in _FIELDS})
 
+
+UNRELATED = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, OSError)
+"""What a fault may make other code raise: it ends that run, not the battery, and has caught nothing."""
 
 _FIELDS = ("value", "limit", "evidence", "advice", "allowed")

@@ -35,7 +35,10 @@ def choose(faults: Sequence[Fault], bed: Bed, named: Sequence[str]) -> tuple[lis
     if unknown := [name for name in named if name not in known]:
         raise ConfigError(f"--plant {unknown[0]}: no fault or mechanism has this name; trueloop faults lists them")
     asked = [f for f in faults if not named or f.id in named or f.mechanism in named]
-    fitting = [f for f in asked if f.bed == bed.name]
+    same = [f for f in asked if f.bed == bed.name]
+    fitting = [f for f in same if not any(o.startswith(("tasks.", "task.", "model")) for o in f.overrides)]
     others = sorted({f.bed for f in asked} - {bed.name})
     left_out = [f"{sum(f.bed == other for f in asked)} faults are of the run {other!r}" for other in others]
+    if len(fitting) < len(same):
+        left_out.append(f"{len(same) - len(fitting)} faults bring a task or model of their own")
     return fitting, left_out

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+from trueloop.checks import liveness
 from trueloop.checks.catalogue import CATALOGUE
-from trueloop.errors import CheckFailed, ConfigError
+from trueloop.errors import CheckFailed, ConfigError, TrueloopError
 from trueloop.records import CheckResult
 from trueloop.store.run import Run
 
@@ -21,6 +24,7 @@ class Gate:
 
     allow  check id -> why a fail of it does not stop the run; recorded in the run's results
     only   the run ends after its checks: nothing is trained
+    place  where the run itself would stand, if it is checked elsewhere: its disk is what must have room
     show   is called with each result as it comes
     say    is called with the count of all of them, once the run is let through
 
@@ -32,10 +36,11 @@ class Gate:
         *,
         allow: Mapping[str, str] | None = None,
         only: bool = False,
+        place: Path | None = None,
         show: Show = lambda result: None,
         say: Say = lambda words: None,
     ) -> None:
-        self.only, self.show, self.say = only, show, say
+        self.only, self.place, self.show, self.say = only, place, show, say
         self.allow: dict[str, str] = {}
         self.results: list[CheckResult] = []
         self._written = 0
@@ -55,6 +60,19 @@ class Gate:
             because = self.allow.get(result.id, "") if result.status == "fail" else ""
             self.results.append(replace(result, allowed=because))
             self.show(self.results[-1])
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        """Around what tries a first batch and a first step: an error on the way is a result like any other."""
+        error = None
+        try:
+            yield
+        except CheckFailed:
+            raise
+        except TrueloopError as failure:
+            error = str(failure)
+        if error is not None or all(r.id != "liveness.first_step" for r in self.results):
+            self.take([liveness.first_step(error)])
 
     def refusals(self) -> list[CheckResult]:
         """The results that stop the run."""

@@ -65,13 +65,14 @@ async def rehearse(
     """
     pool = VerifierPool(asking.pool.verifiers, workers=asking.pool.workers, max_error_share=1.0)
     try:
-        rehearsal = await _rehearsal(asking, engine, online, rehearsing.learned, pool)
-        if beside is not None:
-            rehearsal = replace(rehearsal, beside=await _first_streams(beside))
-        errors, leniency = asking.config.max_verifier_errors, asking.config.leniency.value(0)
-        rehearsing.gate.take(await completion_checks(rehearsal, most_errors=errors, leniency=leniency))
-        async for result in _measured(rehearsal):
-            rehearsing.gate.take([result])
+        with rehearsing.gate.trying():
+            rehearsal = await _rehearsal(asking, engine, online, rehearsing.learned, pool)
+            if beside is not None:
+                rehearsal = replace(rehearsal, beside=await _first_streams(beside))
+            errors, leniency = asking.config.max_verifier_errors, asking.config.leniency.value(0)
+            rehearsing.gate.take(await completion_checks(rehearsal, most_errors=errors, leniency=leniency))
+            async for result in _measured(rehearsal):
+                rehearsing.gate.take([result])
     finally:
         pool.close()
 
@@ -104,6 +105,7 @@ async def _rehearsal(
         prompt=lambda problem: asking.prompt(problem, 1),
         grade=lambda problem, text: pool.score(problem, text, leniency=asking.config.leniency.value(0)),
         learned=learned,
+        rewarded=hasattr(asking.config, "advantage"),
         configured=plain(asking.config),
         drifting=getattr(getattr(asking.config, "teacher", None), "kind", None) == "present",
     )
@@ -152,25 +154,25 @@ async def rehearse_supervised(
     config: sft.Config, task: Task, trainer: Trainer, feed: Offline[Sample], gate: Gate
 ) -> None:
     """Try a first step on demonstrations, and ask what it tells; the run's own state is left as it was."""
-    policy = trainer.policy
-    engine = wiring.open_engine(config.engine, policy)
+    engine = wiring.open_engine(config.engine, trainer.policy)
     try:
-        await engine.load_weights(policy.engine_weights(), trainer.version)
-        rehearsal = Rehearsal(
-            policy=policy,
-            trainer=trainer,
-            engine=engine,
-            tasks={task.name: task},
-            outcomes=(),
-            credited=(),
-            streams=await _first_streams(feed),
-            credit=lambda groups: ((), ()),
-            sampling=task.sampling(),
-            configured=plain(config),
-            demonstrations=_imitated(config, task),
-        )
-        async for result in _measured_supervised(rehearsal):
-            gate.take([result])
+        with gate.trying():
+            await engine.load_weights(trainer.policy.engine_weights(), trainer.version)
+            rehearsal = Rehearsal(
+                policy=trainer.policy,
+                trainer=trainer,
+                engine=engine,
+                tasks={task.name: task},
+                outcomes=(),
+                credited=(),
+                streams=await _first_streams(feed),
+                credit=lambda groups: ((), ()),
+                sampling=task.sampling(),
+                configured=plain(config),
+                demonstrations=_imitated(config, task),
+            )
+            async for result in _measured_supervised(rehearsal):
+                gate.take([result])
     finally:
         await engine.close()
 

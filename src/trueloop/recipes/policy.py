@@ -167,7 +167,7 @@ class PolicyLoss:
 
     Samples without log-probabilities are taken as drawn from the present policy: their ratio is 1.
 
-    Metrics per token: ratio; nll of the sampled token (on-policy its mean estimates the entropy); clipped/above and
+    Metrics per token: ratio; drift, its distance from 1 as |log ratio|; nll of the sampled token (on-policy its mean estimates the entropy); clipped/above and
     clipped/below or capped where the term has such bounds; kl and entropy where they were computed.
     """
 
@@ -189,7 +189,8 @@ class PolicyLoss:
         """Loss and metrics per token, [B, T]."""
         old_BT = batch.old_logp_BT if batch.old_logp_BT is not None else out.logp_BT.detach()
         loss_BT, metrics = self._term(out.logp_BT, old_BT, batch)
-        metrics["ratio"] = (out.logp_BT - old_BT).detach().exp()
+        log_ratio_BT = (out.logp_BT - old_BT).detach()
+        metrics["ratio"], metrics["drift"] = log_ratio_BT.exp(), log_ratio_BT.abs()
         metrics["nll"] = -out.logp_BT.detach()
         if self.kl is not None and self.kl.where == "loss":
             if batch.ref_logp_BT is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -191,16 +192,18 @@ def run(
     if config.guard is not None:
         reads.append((first, config.guard.split))
     if new := not before.has_begun(out):
-        gate.take(before.static(config, tasks, start, out))
+        gate.take(before.static(config, tasks, start, gate.place or out))
         gate.require()
     read = wiring.data_of(start, reads) | dict(data or {})
     policy = start if config.warm_start is None else None
     with wiring.open_run(recipe, config, resolved, out, resume, read) as store:
         if new and (config.warm_start is not None or gate.only):
             learned = config.warm_start is None
-            asyncio.run(train(config, start, store, Rehearsing(gate=gate, only=True, learned=learned)))
+            rehearsing = Rehearsing(gate=gate, only=True, learned=learned)
+            with gate.trying() if gate.only else nullcontext():
+                asyncio.run(train(config, start, store, rehearsing))
             if gate.only:
-                return wiring.checked(gate)
+                return _checked(config, out, gate)
         del start
         if policy is None:
             warm = _warm_start(config, out / "warm_start", gate)
@@ -214,6 +217,16 @@ def run(
     found = Run.open(out)
     summary = f"{ending.why}\n{sft.summarize(found)}"
     return wiring.Outcome(ok=True, summary=summary, signal=ending.signal)
+
+
+def _checked(config: Common, out: Path, gate: Gate) -> wiring.Outcome:
+    """The outcome of checks alone, those of the warm start's own training included."""
+    if config.warm_start is not None:
+        gate.say("the warm start:")
+        inner = gate.inner()
+        sft.train_alone(warm_config(config), out / "warm_start", title="warm start", gate=inner)
+        gate.results += inner.results
+    return wiring.checked(gate)
 
 
 def warm_config(config: Common) -> sft.Config:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,14 +117,16 @@ def train(
     policy = wiring.build_policy(config.model, config.adapter, config.seed)
     reads = [(task, config.split), *([(task, config.guard.split)] if config.guard is not None else [])]
     if not before.has_begun(out):
-        gate.take(before.static_supervised(config, task, policy, out))
+        gate.take(before.static_supervised(config, task, policy, gate.place or out))
         gate.require()
     data = wiring.data_of(policy, reads)
     if config.rows is not None:
         data["sft rows"] = content_hash(config.rows.read_text(encoding="utf-8"))
     with wiring.open_run("sft", config, resolved, out, resume, data) as store:
         wiring.keep_base(policy, store)
-        ending = asyncio.run(_train(config, task, policy, store, title, gate))
+        ending = Ending(step=0, outcome="stopped", why="checked")
+        with gate.trying() if gate.only else nullcontext():
+            ending = asyncio.run(_train(config, task, policy, store, title, gate))
         wiring.finish(store, ending)
     return ending, Run.open(out)
 
