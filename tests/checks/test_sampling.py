@@ -91,9 +91,11 @@ def test_lengths():
 def test_rewards_are_there_and_vary():
     check = sampling.reward_varies
     assert check([0.0, 1.0] * 8, ["scored"] * 16, learned=True).status == "pass"
-    assert check([0.0] * 16, ["scored"] * 16, learned=True).status == "fail"
+    assert check([0.0] * 16, ["scored"] * 16, learned=True).status == "warn"
+    assert check([0.0] * 300, ["scored"] * 300, learned=True).status == "fail"
+    assert check([0.0] * 300, ["scored"] * 300, learned=True, rewarded=False).status == "warn"
     assert check([0.0] * 16, ["scored"] * 16, learned=False).status == "unknown"
-    assert check([1.0] * 16, ["scored"] * 16, learned=False).status == "fail"
+    assert check([1.0] * 16, ["scored"] * 16, learned=False).status == "warn"
     assert check([None] * 16, ["unscorable"] * 16, learned=True).status == "fail"
     assert check([0.0] * 3, ["scored"] * 3, learned=True).status == "unknown"
     assert check([], [], learned=True).status == "unknown"

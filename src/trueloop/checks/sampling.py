@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from trueloop.checks.base import Verdict, check, excerpt, fail, listed, passed, unknown, warn
-from trueloop.checks.limits import share_is_high, share_is_low
+from trueloop.checks.limits import interval, share_is_high, share_is_low
 from trueloop.checks.scaffold import looped
 from trueloop.formulas.stats import student_quantile
+
+RARE = 0.02
+"""Share of completions with another reward than the rest, below which a run has hardly anything to learn from."""
 
 LATER = "a warm start comes first: what these completions are like says nothing yet"
 
@@ -236,10 +239,16 @@ def length(lengths: Sequence[int], empty: int, good: Sequence[int], *, learned: 
     "sampling.reward_varies",
     when="before",
     question="Are rewards there, and not all the same?",
-    limit="at least 95 % of the completions have one (99 % interval), and they are not all equal",
+    limit="at least 95 % of the completions have one (99 % interval); all equal warns from 16 on, and fails where fewer "
+    "than 2 % can have another (99 % interval): one in twenty is enough to learn from, and often not seen in 16",
 )
-def reward_varies(rewards: Sequence[float | None], statuses: Sequence[str], *, learned: bool) -> Verdict:
-    """rewards, statuses: of every completion that was scored; None where there is no reward."""
+def reward_varies(
+    rewards: Sequence[float | None], statuses: Sequence[str], *, learned: bool, rewarded: bool = True
+) -> Verdict:
+    """rewards, statuses: of every completion that was scored; None where there is no reward.
+
+    rewarded  whether the run trains on them
+    """
     found = [r for r in rewards if r is not None]
     if not rewards:
         return unknown("nothing was scored")
@@ -257,11 +266,13 @@ def reward_varies(rewards: Sequence[float | None], statuses: Sequence[str], *, l
     if low < high:
         words = f"{len(found)} rewards from {low:g} to {high:g}, mean {statistics.fmean(found):.3f}"
         return passed(words, value={"low": low, "high": high, "mean": statistics.fmean(found)})
-    words = f"all {len(found)} rewards are {low:g}"
+    others = interval(0, len(found))[1]
+    words = f"all {len(found)} rewards are {low:g}, so at most {others:.1%} of all are not (99 % interval)"
     advice = "try the verifier on a known good and a known bad answer, and look at the completions"
+    value = {"low": low, "high": high}
     if len(found) < 16 or (not learned and low <= 0):
-        return unknown(words + ("" if learned else f"; {LATER}"), advice, value={"low": low, "high": high})
-    return fail(words, advice, value={"low": low, "high": high})
+        return unknown(words + ("" if learned else f"; {LATER}"), advice, value=value, limit=RARE)
+    return (fail if rewarded and others < RARE else warn)(words, advice, value=value, limit=RARE)
 
 
 @check(

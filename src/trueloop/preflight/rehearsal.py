@@ -42,6 +42,7 @@ class Rehearsal:
     shots     solved examples before each problem
     prompt    a problem as the first step asks it
     grade     the verdict on a text, as the first step grades
+    rewarded  rewards make the advantages; False where they only tell how good completions are
     learned   False where a warm start is to come first: what these completions are worth says nothing yet
     configured  the run's settings, plain: what is measured can be held against what was asked for
     """
@@ -56,6 +57,7 @@ class Rehearsal:
     credit: Credit
     sampling: Sampling
     learned: bool = True
+    rewarded: bool = True
     configured: Mapping[str, Any] = field(default_factory=dict)
     beside: Sequence[Stream] = ()
     drifting: bool = False

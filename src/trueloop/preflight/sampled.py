@@ -227,7 +227,9 @@ def _worth(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     scores = [r.score for r in rollouts if r.score is not None]
     if not scores:
         return
-    yield sampling.reward_varies([s.reward for s in scores], [s.status for s in scores], learned=learned)
+    yield sampling.reward_varies(
+        [s.reward for s in scores], [s.status for s in scores], learned=learned, rewarded=rehearsal.rewarded
+    )
     both = [(s.reward, s.passed) for s in scores if s.reward is not None and s.passed is not None]
     yield sampling.reward_follows_passes(both)
     yield sampling.pass_rate(sum(p for _, p in both), len(both), learned=learned)
