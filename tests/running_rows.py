@@ -52,6 +52,7 @@ def healthy(step: int) -> dict[str, Any]:
         "policy/ratio": 1.0,
         "policy/ratio/min": 0.99998,
         "policy/ratio/max": 1.00001,
+        "policy/drift": 1e-6,
         "policy/nll": draw.uniform(0.18, 0.22),
         "policy/kl": draw.uniform(0.001, 0.002),
         "policy/clipped/above": 0.0,

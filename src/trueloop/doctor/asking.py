@@ -107,7 +107,8 @@ def _curves(record: Record) -> Iterator[CheckResult]:
     if record.recipe in SUPERVISED:
         yield curves.loss_fell([v for _, v in record.curve("loss")])
         return
-    yield curves.ratio_is_one(*_ratios(record))
+    drifts = [v for _, v in record.curve("policy/drift")]
+    yield curves.ratio_is_one(*_ratios(record), drifts, exact=_exact(record))
     staleness, every = record.setting("flow", "max_staleness") or 0, record.setting("flow", "sync_every") or 1
     reads = record.setting("flow", "max_reads") or 1
     yield curves.sampler_follows(_versions(record), max(staleness, every - 1, reads - 1))
@@ -133,6 +134,12 @@ def _ratios(record: Record) -> tuple[list[float], list[tuple[float, float]], lis
     if (record.setting("flow", "max_reads") or 1) > 1:
         lags = [1.0]
     return means, extremes, lags
+
+
+def _exact(record: Record) -> bool:
+    """Whether the configuration says that trainer and sampler compute in float32, without dropout."""
+    types = {record.setting("engine", "dtype"), record.setting("batching", "compute_dtype")}
+    return types == {"float32"} and not record.setting("adapter", "dropout")
 
 
 def _evaluations(record: Record) -> Iterator[CheckResult]:

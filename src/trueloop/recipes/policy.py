@@ -167,8 +167,8 @@ class PolicyLoss:
 
     Samples without log-probabilities are taken as drawn from the present policy: their ratio is 1.
 
-    Metrics per token: ratio; drift, its distance from 1 as |log ratio|; nll of the sampled token (on-policy its mean estimates the entropy); clipped/above and
-    clipped/below or capped where the term has such bounds; kl and entropy where they were computed.
+    Metrics per token: ratio; drift, |log ratio|; nll of the sampled token (on-policy its mean estimates the entropy);
+    clipped/above and clipped/below or capped where the term has such bounds; kl and entropy where they were computed.
     """
 
     term: Clip | Reinforce | Cispo | Gspo

@@ -51,6 +51,13 @@ def test_ratio(means, extremes, lags, status):
     assert curves.ratio_is_one(means, extremes, lags).status == status
 
 
+def test_in_lower_precision_the_mean_of_the_log_ratio_is_held():
+    extremes = [(0.1, 3.0)] * 9
+    assert curves.ratio_is_one([1.0] * 9, extremes, [0.0] * 9, [0.01] * 9, exact=False).status == "pass"
+    assert curves.ratio_is_one([1.0] * 9, extremes, [0.0] * 9, [0.1] * 9, exact=False).status == "fail"
+    assert curves.ratio_is_one([0.9] * 9, extremes, [0.0] * 9, exact=False).status == "fail"
+
+
 def test_sampler_follows():
     assert curves.sampler_follows([(s, s - 1) for s in range(1, 9)], 0).status == "pass"
     assert curves.sampler_follows([(s, 0) for s in range(1, 9)], 0).status == "fail"

@@ -53,6 +53,15 @@ def test_a_spike_warns_and_two_in_three_steps_or_a_huge_one_fail():
     assert optimizer.gradient_spike(history(20, {"grad_norm": 3.0})).status == "pass"
 
 
+def test_the_first_step_with_signal_is_held_against_no_penalty_alone():
+    alone = {"grad_norm": 1e-4, "groups/flat": 1.0}
+    assert optimizer.gradient_spike(history(21, *[alone] * 20, {"grad_norm": 0.3})).status == "unknown"
+    sparse = [*[alone] * 5, {"grad_norm": 0.3}] * 12
+    assert optimizer.gradient_spike(history(72, *sparse)).status == "pass"
+    assert optimizer.gradient_spike(history(72, *sparse[:-1], {"grad_norm": 60.0})).status == "fail"
+    assert optimizer.gradient_trend(history(72, *sparse)).status == "unknown"
+
+
 def test_a_slow_rise_is_no_spike_and_all_the_same_a_trend():
     grown = [{"grad_norm": 0.6 * 1.1**k} for k in range(42)]
     seen = history(50, *grown)

@@ -32,8 +32,18 @@ def test_a_ratio_beyond_rounding_warns_and_fails_when_it_stays_or_is_large():
     assert policy.ratio(history(9, off)).status == "warn"
     assert policy.ratio(history(9, off, off, off)).status == "fail"
     assert policy.ratio(history(9, {"policy/ratio/min": 0.9})).status == "fail"
-    assert policy.ratio(history(9, {"policy/ratio/min": 0.9}, setup=replace(SETUP, exact=False))).status == "pass"
     assert policy.ratio(history(9, {"policy/ratio/min": 0.9}, setup=replace(SETUP, fresh=False))).status == "unknown"
+
+
+def test_of_rounded_numbers_the_mean_is_held_and_not_the_most_extreme_token():
+    rough = replace(SETUP, exact=False)
+    extreme = {"policy/ratio/min": 0.5, "policy/ratio/max": 1.9, "policy/drift": 0.01}
+    assert policy.ratio(history(9, extreme, extreme, extreme, setup=rough)).status == "pass"
+    off = {**extreme, "policy/drift": 0.1}
+    assert policy.ratio(history(9, off, setup=rough)).status == "warn"
+    assert policy.ratio(history(9, off, off, off, setup=rough)).status == "fail"
+    assert policy.ratio(history(9, {"policy/drift": 0.7}, setup=rough)).status == "fail"
+    assert policy.ratio(history(9, {"policy/drift": None}, setup=rough)).status == "unknown"
 
 
 def test_a_kl_beyond_a_nat_fails_and_a_leap_warns():
@@ -51,7 +61,16 @@ def test_clipping_most_tokens_warns_and_fails_when_it_stays():
 @pytest.mark.parametrize(("nll", "status"), [(0.01, "warn"), (0.001, "fail"), (1.5, "warn"), (3.0, "fail")])
 def test_an_entropy_that_collapses_or_blows_up(nll, status):
     assert policy.entropy(history(20, {"policy/nll": nll})).status == "pass"
-    assert policy.entropy(history(20, {"policy/nll": nll}, {"policy/nll": nll})).status == status
+    lost = {"policy/nll": nll, "reward/all": 0.05}
+    assert policy.entropy(history(20, *[lost] * 4)).status == status
+
+
+def test_certainty_about_what_is_solved_is_no_collapse():
+    sure = {"policy/nll": 0.001, "reward/all": 1.0, "reward/std": 0.0, "groups/flat": 1.0}
+    assert policy.entropy(history(20, *[sure] * 4)).status == "warn"
+    dead = {**sure, "reward/all": 0.34}
+    assert policy.entropy(history(20, *[dead] * 4)).status == "fail"
+    assert policy.entropy(history(20, *[{"policy/nll": 0.001, "reward/all": None}] * 4)).status == "fail"
 
 
 def supervised(*nll: float) -> Seen:

@@ -49,6 +49,28 @@ def test_problems_that_are_solved_step_by_step_are_no_fault():
     assert rewards.constant(seen).status == "unknown"
 
 
+def solved(*rewards: float, **flat: Any) -> list[dict[str, Any]]:
+    full = {**FULL, **flat}
+    return [full if r == 1 else {"reward/all": r, "groups/flat": 0.2} for r in rewards]
+
+
+def test_a_steep_curve_that_leads_to_all_right_is_no_fault():
+    rising = (0.4, 0.5, 0.6, 0.7, 0.75, 1, 1, 1)
+    for seen in (history(8, *solved(*rising)), history(8, *solved(*rising, **{"groups/all_passed": 0.0}))):
+        assert rewards.signal(seen).status == "warn" and rewards.constant(seen).status == "unknown"
+    level = (0.5, 0.45, 0.55, 0.5, 0.48, 1, 1, 1)
+    assert rewards.signal(history(8, *solved(*level))).status == "fail"
+    assert rewards.constant(history(8, *solved(*level))).status == "fail"
+
+
+def test_a_guard_that_rises_too_says_that_the_problems_are_solved():
+    for last, status in ((0.95, "warn"), (1.0, "fail"), (0.3, "fail")):
+        seen = history(8, *solved(0.5, 0.45, 0.55, 0.5, 0.48, 1, 1, 1))
+        for step, mean in ((0, 0.4), (8, last)):
+            seen.add_evaluation({"step": step, "strict": {"mean": mean, "se": 0.03}})
+        assert rewards.signal(seen).status == status
+
+
 def test_a_reward_that_was_learned_and_is_lost():
     low = {"reward/all": 0.03, "reward/std": 0.17, "parts/strict": 0.03, "parts/lenient": 0.05}
     assert rewards.collapse(history(30, *[low] * 4)).status == "fail"

@@ -26,9 +26,16 @@ def test_too_short_a_history_is_unknown(ask):
 
 @pytest.mark.parametrize(("length", "status"), [(9.0, "warn"), (4.0, "fail"), (200.0, "warn")])
 def test_lengths_that_leave_the_start(length, status):
-    short = {"length/mean": length}
+    short = {"length/mean": length, "reward/all": 0.05}
     assert rollouts.length(history(20, short)).status == "pass"
-    assert rollouts.length(history(20, short, short)).status == status
+    assert rollouts.length(history(20, *[short] * 4)).status == status
+
+
+def test_a_policy_that_learns_to_stop_may_become_short():
+    runs_on, stops = {"length/mean": 250.0}, {"length/mean": 38.0, "reward/all": 0.6}
+    assert rollouts.length(history(20, *[runs_on] * 16, *[stops] * 4)).status == "warn"
+    silent = {**stops, "reward/all": None}
+    assert rollouts.length(history(20, *[runs_on] * 16, *[silent] * 4)).status == "fail"
 
 
 def test_short_answers_are_healthy_where_they_always_were():

@@ -11,6 +11,9 @@ from trueloop.checks.base import Verdict, check, fail, listed, passed, unknown, 
 ON_POLICY = 0.01
 """How far the mean ratio of a first use of fresh samples may lie from 1."""
 
+DRIFT = 0.05
+"""Mean |log ratio| of a step in lower precision, well above what rounding makes."""
+
 FEW = 10
 """Steps below which a curve has no history to be held against."""
 
@@ -84,11 +87,22 @@ def gradient_steady(gradients: Sequence[float]) -> Verdict:
     "outcome.ratio_is_one",
     when="after",
     question="Does the trainer see the log-probabilities that the sampler drew with?",
-    limit="on fresh samples the mean ratio of a step lies within 0.01 of 1: fail where the median step's does not, or "
-    "where a token's lies beyond 2 in most steps; warn for a single step",
+    limit="on fresh samples the mean ratio of a step lies within 0.01 of 1: fail where the median step's does not, "
+    f"its mean |log ratio| is above {DRIFT:g}, or in float32 a token's lies beyond 2; warn for a single step",
 )
-def ratio_is_one(means: Sequence[float], extremes: Sequence[tuple[float, float]], lags: Sequence[float]) -> Verdict:
-    """Ratio of trainer to sampler, mean and (least, greatest) token of each step; lag in versions of the samples."""
+def ratio_is_one(
+    means: Sequence[float],
+    extremes: Sequence[tuple[float, float]],
+    lags: Sequence[float],
+    drifts: Sequence[float] = (),
+    *,
+    exact: bool = True,
+) -> Verdict:
+    """Ratio of trainer to sampler, mean and (least, greatest) token of each step; lag in versions of the samples.
+
+    drifts: mean |log ratio| of each step.  exact: both compute in float32 without dropout; the extremes of rounded
+    numbers grow with the tokens of a step, and tell nothing.
+    """
     if not means:
         return unknown("the loss has no ratio of trainer to sampler")
     if any(lags):
@@ -99,7 +113,10 @@ def ratio_is_one(means: Sequence[float], extremes: Sequence[tuple[float, float]]
     if spread:
         said += f"; a token's ratio up to {math.exp(min(20.0, median(spread))):.3g} in the median step"
     advice = "compare trainer and sampler: temperature, top_p, top_k, precision, weights of another version"
-    if median(off) > ON_POLICY or (spread and median(spread) > math.log(2)):
+    if drifts:
+        said += f"; |log ratio| {median(drifts):.3g} on average"
+    apart = (exact and spread and median(spread) > math.log(2)) or (drifts and median(drifts) > DRIFT)
+    if median(off) > ON_POLICY or apart:
         return fail(said, advice, value=median(off), limit=ON_POLICY)
     if max(off) > ON_POLICY:
         return warn(said, advice, value=max(off), limit=ON_POLICY)

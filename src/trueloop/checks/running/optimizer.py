@@ -45,10 +45,12 @@ def finite(seen: Seen) -> Verdict:
     limit=f"{SPIKE:g} times the running median is a spike; two in three steps, or {EXPLODED:g} times it, an explosion",
 )
 def gradient_spike(seen: Seen) -> Verdict:
-    """The norm before clipping against the median of the steps that had a gradient."""
-    now, usual = seen.now("grad_norm"), seen.usual("grad_norm")
-    if now is None or usual is None:
-        return unknown(f"fewer than {FIRST} steps with a gradient to compare it with")
+    """The norm before clipping against the median of the steps that had a gradient, and whose groups had signal."""
+    now = seen.now("grad_norm")
+    known = [x for row in seen.with_signal() if (x := number(row.get("grad_norm")))]
+    if now is None or len(known) < FIRST:
+        return unknown(f"fewer than {FIRST} steps with signal to compare it with")
+    usual = statistics.median(known)
     shown = f"gradient norm {now:.3g}, {now / usual:.3g} times the median {usual:.3g} of the steps before"
     advice = "look at the step's rollouts; lower optim.lr, set optim.max_grad_norm, check the ratios and the KL"
     recent = [x > SPIKE * usual for x in (seen.last("grad_norm", 3) or [])]
@@ -67,11 +69,13 @@ def gradient_spike(seen: Seen) -> Verdict:
 )
 def gradient_trend(seen: Seen) -> Verdict:
     """A rise that is too slow for a spike: it moves the running median along."""
-    began = seen.began("grad_norm")
-    recent = [x for x in seen.before("grad_norm")[-FIRST:] if x]
-    if not began or len(recent) < FIRST or seen.steps < 2 * FIRST:
-        return unknown(f"fewer than {2 * FIRST} steps with a gradient")
-    times = statistics.median(recent) / began
+    began = [
+        x for row in seen.beginning if number(row.get("groups/flat")) != 1.0 and (x := number(row.get("grad_norm")))
+    ]
+    recent = [x for row in seen.with_signal()[-FIRST:] if (x := number(row.get("grad_norm")))]
+    if len(began) < FIRST // 2 or len(recent) < FIRST or seen.steps < 2 * FIRST:
+        return unknown(f"fewer than {2 * FIRST} steps with signal, or none at the start")
+    times = statistics.median(recent) / statistics.median(began)
     shown = f"the gradient's median over {FIRST} steps is {times:.3g} times that of the first {FIRST}"
     advice = "the policy drifts or the objective sharpens: lower optim.lr, add a KL penalty, look at entropy and length"
     if times > 30:

@@ -5,7 +5,12 @@ from __future__ import annotations
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
 from trueloop.checks.running.seen import FIRST, Seen, number
 
-EXACT, ROUGH = 1e-3, 0.5
+EXACT, ROUGH = 1e-3, 0.05
+"""Of the most extreme token in float32; else of the mean, since the extreme of many rounded tokens grows with them."""
+
+TIMES = {EXACT: 30, ROUGH: 10}
+"""Times the limit at which one step is enough for a fail."""
+
 FROZEN = 5
 FURTHEST = 1.0
 
@@ -14,24 +19,25 @@ FURTHEST = 1.0
     "policy.ratio",
     when="during",
     question="On-policy, does the trainer give a token the probability that it was sampled with?",
-    limit=f"every ratio within {EXACT:g} of 1 in float32, within {ROUGH:g} otherwise; three steps beyond it, or 30 "
-    "times it, are a fail",
+    limit=f"in float32 every ratio within {EXACT:g} of 1; otherwise, and with dropout, a mean |log ratio| of at most "
+    f"{ROUGH:g}; three steps beyond it, or one at {TIMES[EXACT]} (otherwise {TIMES[ROUGH]}) times it, are a fail",
 )
 def ratio(seen: Seen) -> Verdict:
-    """The most extreme token of the step: means hide it, and stale weights show there first."""
+    """The most extreme token where numbers are exact: means hide it, and stale weights show there first."""
     if not seen.setup.fresh:
         return unknown("rollouts may be older than the weights that they train, so ratios differ from 1")
-    gaps = [_gap(seen, k) for k in range(1, 4)]
+    exact = seen.setup.exact
+    gaps = [(_gap if exact else _drift)(seen, k) for k in range(1, 4)]
     if gaps[0] is None:
         return unknown("the step has no ratios")
-    limit = EXACT if seen.setup.exact else ROUGH
-    shown = f"the ratio of a token is {gaps[0]:.3g} away from 1"
+    limit = EXACT if exact else ROUGH
+    shown = f"the ratio of a token is {gaps[0]:.3g} away from 1" if exact else f"the mean |log ratio| is {gaps[0]:.3g}"
     advice = (
         "trainer and sampler have come apart: look at the weight transfer (sync, adapter), at draw.temperature and "
         "top_k/top_p, at rollouts that are used twice, and at the engine's precision"
     )
     beyond = sum(gap is not None and gap > limit for gap in gaps)
-    if gaps[0] > 30 * limit or (gaps[0] > limit and beyond == 3):
+    if gaps[0] > TIMES[limit] * limit or (gaps[0] > limit and beyond == 3):
         return fail(shown, advice, value=gaps[0], limit=limit)
     if gaps[0] > limit:
         return warn(shown, advice, value=gaps[0], limit=limit)
@@ -45,6 +51,12 @@ def _gap(seen: Seen, back: int) -> float | None:
     row = seen.rows[-back]
     found = [x for key in row if "/ratio" in key and (x := number(row[key])) is not None]
     return max((max(x, 1 / x if x > 0 else float("inf")) - 1 for x in found), default=None)
+
+
+def _drift(seen: Seen, back: int) -> float | None:
+    """Largest mean |log ratio| of a stream in the row so many from the end."""
+    row = seen.rows[-back] if len(seen.rows) >= back else {}
+    return max((x for key in row if key.endswith("/drift") and (x := number(row[key])) is not None), default=None)
 
 
 @check(
@@ -94,8 +106,8 @@ def clip_share(seen: Seen) -> Verdict:
     "policy.entropy",
     when="during",
     question="Does the policy keep the uncertainty that it explores with?",
-    limit="the mean negative log-probability of a sampled token above a tenth of its start (a fiftieth is a fail), and "
-    "not 1 nat above it (2 are a fail), in two steps in a row",
+    limit="the mean negative log-probability of a sampled token above a tenth of its start (a fiftieth is a fail where "
+    "the reward did not hold), and not 1 nat above it (2 are a fail), in two steps in a row",
 )
 def entropy(seen: Seen) -> Verdict:
     """On what the policy sampled this estimates its entropy; given rows are not asked."""
@@ -109,7 +121,7 @@ def entropy(seen: Seen) -> Verdict:
     collapsed = "lower optim.lr, add an entropy bonus (entropy) or kl; look at length/distinct and at the rollouts"
     blown = "lower optim.lr; look at the rollouts and at whether the sampler has the trainer's weights"
     value = {"now": last[-1], "began": began}
-    if high < began / 50 or low > began + 2:
+    if (high < began / 50 and not seen.reward_held()) or low > began + 2:
         return fail(shown, collapsed if high < began else blown, value=value)
     if high < began / 10 or low > began + 1:
         return warn(shown, collapsed if high < began else blown, value=value)

@@ -59,7 +59,7 @@ def signal(seen: Seen) -> Verdict:
     known = sum(_groups(row) for row in before)
     flat = sum(_groups(row) * (number(row["groups/flat"]) or 0.0) for row in before)
     rare = known >= 16 and groups * math.log((flat + 1) / (known + 2)) < math.log(CHANCE)
-    solved = _solved(before, rows)
+    solved = _solved(seen, before)
     if (rare and not solved) or (not before and n >= 5 and groups >= 40 and not solved):
         return fail(shown, advice, value=value)
     if rare or groups >= 24:
@@ -71,10 +71,37 @@ def _groups(row: Row) -> float:
     return (number(row.get("groups/used")) or 0.0) + (number(row.get("groups/filtered")) or 0.0)
 
 
-def _solved(before: Sequence[Row], rows: Sequence[Row]) -> bool:
-    """Whether all rollouts pass now and nearly all did before: no jump."""
-    recent = [number(row.get("reward/all")) or 0.0 for row in before[-3:]]
-    return number(rows[-1].get("groups/all_passed")) == 1.0 and bool(recent) and statistics.fmean(recent) > 0.8
+def _solved(seen: Seen, before: Sequence[Row]) -> bool:
+    """Whether every rollout now has the best reward so far and no jump led there.
+
+    Nearly all had it before, or the curve rose to it, or the guard, which tells answers apart, rose too.
+    """
+    means = [x for row in before if (x := _of(row, "reward/all")) is not None]
+    now = seen.now("reward/all") or 0.0
+    if not means or not now > 0 or seen.now("reward/std") or now < max(means):
+        return False
+    return statistics.fmean(means[-3:]) > 0.8 * now or _climbs(means[-16:], now) or _guard_rose(seen)
+
+
+def _climbs(means: Sequence[float], now: float) -> bool:
+    """Whether a steady rise over five steps or more leads on to the reward of now."""
+    if len(means) < 5 or len(set(means)) == 1 or statistics.correlation(range(len(means)), means) < 0.7:
+        return False
+    rise = statistics.fmean(means[-2:]) - statistics.fmean(means[:2])
+    return now - statistics.fmean(means[-2:]) <= 1.5 * rise
+
+
+def _guard_rose(seen: Seen) -> bool:
+    """Whether the latest evaluation, made since all rollouts agree, is above the first and finds some answers wrong."""
+    if (
+        len(seen.evaluations) < 2
+        or seen.first_evaluation is None
+        or seen.evaluations[-1].get("step") != seen.row["step"]
+    ):
+        return False
+    first, last = (e.get("lenient") or e.get("strict") for e in (seen.first_evaluation, seen.evaluations[-1]))
+    a, b = number(first), number(last)
+    return a is not None and b is not None and a + 0.1 < b < 1.0
 
 
 @check(
@@ -91,8 +118,8 @@ def constant(seen: Seen) -> Verdict:
     if any(spread) or len(set(means)) > 1:
         return passed("rewards differ")
     before = seen.before("reward/all")[:-2]
-    if before and (solved := means[0] > 0 and statistics.fmean(before[-3:]) > 0.8 * means[0]):
-        return unknown("every rollout is right, as nearly all were before", value={"solved": solved})
+    if _solved(seen, list(seen.rows)[:-3]):
+        return unknown(f"every rollout has {means[0]:g}, as nearly all had, or rose to it", value={"solved": True})
     shown = f"every rollout of three steps has the reward {means[0]:g}"
     advice = "grade the rollouts again (trueloop grade) and look at the verifier"
     if before and abs(statistics.fmean(before[-3:]) - means[0]) > 0.1:

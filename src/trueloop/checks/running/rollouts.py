@@ -14,7 +14,8 @@ CUT = 0.95
     "rollouts.length",
     when="during",
     question="Do completions keep the length that they began with?",
-    limit=f"a third to three times the start; below it and {SHORT:g} tokens, or below a sixth of it, is a fail",
+    limit=f"a third to three times the start; below it and {SHORT:g} tokens, or below a sixth of it, is a "
+    "fail, unless the reward held or rose meanwhile",
 )
 def length(seen: Seen) -> Verdict:
     """The mean of two steps against the run's first."""
@@ -26,7 +27,7 @@ def length(seen: Seen) -> Verdict:
         "read the step's rollouts: what earns reward at this length?  Lower optim.lr, add kl; see reward and format"
     )
     value = {"now": last[-1], "began": began}
-    if max(last) < min(SHORT, began / 3) or max(last) < began / 6:
+    if (max(last) < min(SHORT, began / 3) or max(last) < began / 6) and not seen.reward_held():
         return fail(shown, advice, value=value)
     if max(last) < began / 3 or min(last) > 3 * began:
         return warn(shown, advice, value=value)

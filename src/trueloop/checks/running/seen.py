@@ -102,6 +102,23 @@ class Seen:
         found = [x for row in self.beginning if (x := number(row.get(key))) is not None]
         return statistics.median(found) if len(found) == FIRST and self.steps > FIRST else None
 
+    def with_signal(self) -> list[Row]:
+        """The rows before the latest in which some group's rewards differ, as far as it is known: the others have at
+        most a penalty's gradient."""
+        return [row for row in list(self.rows)[:-1] if number(row.get("groups/flat")) != 1.0]
+
+    def reward_held(self) -> bool:
+        """Whether the mean reward of the last four steps is at least four fifths of what the run began with.
+
+        Not where it is not known, nor where all groups have gone flat without a gain.
+        """
+        began, last = self.began("reward/all"), self.last("reward/all", 4)
+        if began is None or last is None or not max(last) > 0:
+            return False
+        now, flat = statistics.fmean(last), self.last("groups/flat", 2)
+        dead = flat is not None and min(flat) == 1.0
+        return now > began + 0.1 if dead else now >= 0.8 * began
+
     def usual(self, key: str) -> float | None:
         """The median of the steps before the latest, zeros aside; None before there were enough."""
         found = [x for x in self.before(key) if x]
