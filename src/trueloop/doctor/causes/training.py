@@ -20,7 +20,8 @@ CAUSES: tuple[Cause, ...] = (
             "outcome.kept_its_best": (1.0, 0.0, -0.3),
         },
         record={
-            r"(rewards\.collapse|rollouts\.(length|distinct)|policy\.(entropy|kl))": (1.5, 0.5, 0.0),
+            r"(rewards\.collapse)": (3.5, 1.0, 0.0),
+            r"(rollouts\.(length|distinct)|policy\.(entropy|kl))": (1.5, 0.5, 0.0),
             r"(liveness\.(step_is_sane|update_size)|schedule\.(learning_rate|travel))": (5.5, 1.0, 0.0),
             r"optimizer\.(gradient_trend|gradient_spike|update_size|loss)": (1.5, 0.5, 0.0),
         },
