@@ -17,6 +17,11 @@ def interval(successes: int, n: int) -> tuple[float, float]:
     return clopper_pearson(successes, n, level=LEVEL)
 
 
+def at_the_edge(tokens: int) -> float:
+    """How many of so many tokens may lie beyond a truncation's edge, where another precision draws than looks."""
+    return max(2, 0.001 * tokens)
+
+
 def share_is_low(
     successes: int,
     n: int,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from trueloop.checks.base import Verdict, check, excerpt, fail, listed, passed, unknown, warn
-from trueloop.checks.limits import interval, share_is_high, share_is_low
+from trueloop.checks.limits import at_the_edge, interval, share_is_high, share_is_low
 from trueloop.checks.scaffold import looped
 from trueloop.formulas.stats import student_quantile
 
@@ -66,7 +66,7 @@ def _surprising(groups: Sequence[Sequence[tuple[str, float]]]) -> bool:
     when="before",
     question="Are tokens drawn from the distribution that was asked for?",
     limit="the mean surprise of the tokens lies within 5 standard errors of the entropy of the policy at the asked "
-    "temperature, top-k and top-p, and no token lies outside of what these keep",
+    "temperature, top-k and top-p, and no more than two tokens or one in a thousand lie outside of what these keep",
 )
 def as_asked(
     surprise: float,
@@ -88,7 +88,7 @@ def as_asked(
     rare      tokens of a probability below 2 % that were drawn, and that should have been
     """
     advice = "compare draw with what the engine really does: temperature, top-k, top-p, penalties, seeds"
-    if outside > max(2, 0.001 * (tokens + outside)):
+    if outside > at_the_edge(tokens + outside):
         words = f"{outside} of {tokens + outside} tokens lie outside of the top-k or top-p that was asked for"
         return fail(words, advice, value={"outside": outside})
     if tokens < 50 or variance <= 0.0:
@@ -239,8 +239,8 @@ def length(lengths: Sequence[int], empty: int, good: Sequence[int], *, learned: 
     "sampling.reward_varies",
     when="before",
     question="Are rewards there, and not all the same?",
-    limit="at least 95 % of the completions have one (99 % interval); all equal warns from 16 on, and fails where fewer "
-    "than 2 % can have another (99 % interval): one in twenty is enough to learn from, and often not seen in 16",
+    limit="at least 95 % of the completions have one (99 % interval); all equal warns from 16 on, and fails where "
+    "fewer than 2 % can have another (99 % interval): one in twenty is enough to learn from, and often not seen in 16",
 )
 def reward_varies(
     rewards: Sequence[float | None], statuses: Sequence[str], *, learned: bool, rewarded: bool = True

@@ -18,6 +18,8 @@ from trueloop.engines.sampling import truncate
 from trueloop.formulas.logprobs import logprobs_from_logits
 from trueloop.models import Policy
 from trueloop.models.forward import packed_states, plain_rows
+from trueloop.preflight.numerics.draws import beyond_truncation
+from trueloop.preflight.numerics.sampler import engine_type
 from trueloop.preflight.rehearsal import Rehearsal
 from trueloop.records import CheckResult, Rollout, Sampling
 
@@ -28,6 +30,9 @@ REGRADED = 16
 """Most completions that are graded again, cut where they go on."""
 
 RARE = 0.02
+
+ROUGH = 0.1
+"""What a half-precision sampler may make of a log-probability."""
 
 TEMPERATURES = tuple(0.05 * 1.2**k for k in range(26))
 
@@ -114,9 +119,10 @@ def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     )
     chosen = _spread(rollouts)
     drawn, own = Drawn(), {}
+    rounding = 0.0 if engine_type(rehearsal.engine) == "float32" else ROUGH
     if asked.temperature > 0:
         for rollout in chosen:
-            own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn)
+            own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn, rounding)
     plain = asked.top_k == 0 and asked.top_p == 1.0
     yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts], truncated=not plain)
     if asked.temperature > 0:
@@ -146,8 +152,13 @@ def _spread(rollouts: Sequence[Rollout]) -> list[Rollout]:
 
 
 @torch.no_grad()
-def draw_again(policy: Policy, rollout: Rollout, asked: Sampling, drawn: Drawn) -> tuple[float, ...]:
-    """Add a rollout's tokens to the sums; returns the policy's log-probabilities of all its tokens, 0.0 for others."""
+def draw_again(
+    policy: Policy, rollout: Rollout, asked: Sampling, drawn: Drawn, rounding: float = 0.0
+) -> tuple[float, ...]:
+    """Add a rollout's tokens to the sums; returns the policy's log-probabilities of all its tokens, 0.0 for others.
+
+    rounding  by how much a log-probability may differ between who drew and who looks
+    """
     rows = plain_rows([rollout.tokens]).to(policy.base_model.device)
     at = [t for t, on in enumerate(rollout.loss_mask) if on]
     ids_N = torch.tensor([rollout.tokens[t] for t in at], device=rows.ids_RS.device)
@@ -168,7 +179,7 @@ def draw_again(policy: Policy, rollout: Rollout, asked: Sampling, drawn: Drawn) 
     drawn.entropy += float(entropy_N[inside_N].double().sum())
     drawn.variance += float(variance_N[inside_N].double().sum())
     drawn.tokens += int(inside_N.sum())
-    drawn.outside += int((~inside_N).sum())
+    drawn.outside += int((~inside_N & beyond_truncation(tempered_NV, ids_N, asked, rounding)).sum())
     drawn.rare += int((surprise_N[inside_N].neg().exp() < RARE).sum())
     drawn.rare_expected += float(p_NV[inside_N].masked_fill(p_NV[inside_N] >= RARE, 0.0).double().sum())
     found = tuple(float(_at(logits_NV / t, ids_N).double().sum()) for t in TEMPERATURES)

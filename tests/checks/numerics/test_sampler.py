@@ -30,6 +30,7 @@ def test_draws_are_held_against_other_distributions() -> None:
     assert found.status == "fail" and "top-k 3" in found.evidence
     assert sampler.draws_are_claimed({"top-k 3": -5.0}, 15.0, 2.0, 100, 0).status == "fail"
     assert sampler.draws_are_claimed({}, 0.0, 2.0, 100, 3).status == "fail"
+    assert sampler.draws_are_claimed({}, 0.0, 2.0, 100, 1).status == "pass"
     assert sampler.draws_are_claimed({}, 0.0, 0.0, 0, 0).status == "unknown"
 
 

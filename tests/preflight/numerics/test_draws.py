@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from numerics_toys import policy, rows
-from trueloop.preflight.numerics.draws import drawn, entropies, together
+from trueloop.preflight.numerics.draws import beyond_truncation, drawn, entropies, together
 from trueloop.preflight.numerics.sight import Sight, cut_off
 from trueloop.records import Sampling
 
@@ -52,3 +52,13 @@ def test_two_lots_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_entropies_are_those_of_the_logits() -> None:
     seen = replace(sight(torch.zeros(20)), logits_NV=torch.zeros(3, 20))
     assert all(abs(h - math.log(20)) < 1e-5 for h in entropies(seen))
+
+
+def test_a_token_at_the_edge_of_the_nucleus_is_a_matter_of_rounding() -> None:
+    logits = torch.tensor([[0.5, 0.39, 0.1, 0.01]]).log().expand(4, 4)
+    ids, sampling = torch.arange(4), replace(SAMPLING, top_p=0.88)
+    assert beyond_truncation(logits, ids, sampling).tolist() == [False, False, True, True]
+    assert beyond_truncation(logits, ids, sampling, 0.05).tolist() == [False, False, False, True]
+    close = torch.tensor([[0.5, 0.26, 0.24]]).log().expand(3, 3)
+    assert beyond_truncation(close, torch.arange(3), replace(SAMPLING, top_k=2)).tolist() == [False, False, True]
+    assert not beyond_truncation(close, torch.arange(3), replace(SAMPLING, top_k=2), 0.1).any()

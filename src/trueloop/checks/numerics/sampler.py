@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
+from trueloop.checks.limits import at_the_edge
 from trueloop.checks.numerics.cause import FLOAT32, beyond, gap
 
 DRAWS = 1e-6
@@ -90,7 +91,7 @@ def trainer_forward(
     when="before",
     question="Are the sampled tokens what the configured distribution draws?",
     limit="likelihood ratio of the drawn tokens under another distribution that chance exceeds once in a million runs; "
-    "six standard errors for their mean log-probability",
+    "six standard errors for their mean log-probability; two tokens or one in a thousand beyond the truncation's edge",
 )
 def draws_are_claimed(ratios: Mapping[str, float], excess: float, error: float, n: int, outside: int) -> Verdict:
     """Whether other distributions explain the drawn tokens better than the configured one.
@@ -98,7 +99,7 @@ def draws_are_claimed(ratios: Mapping[str, float], excess: float, error: float, 
     ratios   other distribution in words -> log-likelihood of the drawn tokens under it minus that under the configured
              one; the exponential of each is 1 in expectation where the configured one drew, so chance rarely exceeds it
     excess   sum of (log-probability + entropy) over the tokens, 0 in expectation; error: its standard deviation
-    n        tokens looked at;  outside: those that the configured truncation excludes
+    n        tokens looked at;  outside: those that the configured truncation excludes, by more than rounding
     """
     if n == 0:
         return unknown("no token was sampled")
@@ -108,7 +109,7 @@ def draws_are_claimed(ratios: Mapping[str, float], excess: float, error: float, 
     value = {"tokens": n, "best": words, "log_ratio": best, "z": z, "outside": outside}
     limit = {"log_ratio": bound, "z": 6.0}
     advice = "look at what the engine is asked for: draw.temperature, draw.top_k, draw.top_p, its own defaults"
-    if outside:
+    if outside > at_the_edge(n):
         return fail(
             f"{outside} of {n} tokens could not have been drawn under the configured truncation", advice, value=value
         )

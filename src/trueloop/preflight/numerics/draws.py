@@ -13,8 +13,9 @@ from trueloop.preflight.numerics.sight import MIN_P, PENALTIES, TOP_K, TOP_P, Si
 from trueloop.records import Sampling
 
 FACTORS = (0.05, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0, 3.0)
-EDGE = 0.005
-"""Probability by which a token may lie beyond the nucleus: sampler and trainer round differently at its edge."""
+EDGE, FARTHEST = 0.005, 0.05
+"""Least and most probability by which a token may lie beyond the nucleus: sampler and trainer round differently at its
+edge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +42,8 @@ class Drawn:
         return 1.0 - math.fsum(map(math.exp, self.kept)) / max(len(self.kept), 1)
 
 
-def drawn(sight: Sight, sampling: Sampling) -> Drawn:
-    """Compare the configured distribution with others."""
+def drawn(sight: Sight, sampling: Sampling, rounding: float = 0.0) -> Drawn:
+    """Compare the configured distribution with others; `rounding` is as for `beyond_truncation`."""
     own_NV = sight.logits_NV / sight.temperature
     kept_NV = cut_off(own_NV, top_k=sampling.top_k, top_p=sampling.top_p)
     logp_NV = kept_NV.log_softmax(-1)
@@ -59,7 +60,7 @@ def drawn(sight: Sight, sampling: Sampling) -> Drawn:
         ratios=ratios,
         excess=float((base.double() + entropy_N.cpu()).sum()),
         variance=float(((p_NV * surprise_NV.square()).sum(-1) - entropy_N.square()).clamp_min(0).sum()),
-        outside=_outside(own_NV, sight.ids_N, sampling),
+        outside=int(beyond_truncation(own_NV, sight.ids_N, sampling, rounding).sum()),
         kept=(kept_NV.logsumexp(-1) - own_NV.logsumexp(-1)).tolist(),
     )
 
@@ -100,14 +101,17 @@ def _others(sight: Sight, own_NV: Tensor, sampling: Sampling) -> Iterator[tuple[
     yield "a uniform guess", torch.zeros_like(own_NV)
 
 
-def _outside(own_NV: Tensor, ids_N: Tensor, sampling: Sampling) -> int:
-    """Tokens that the configured truncation excludes, by more than rounding."""
+def beyond_truncation(own_NV: Tensor, ids_N: Tensor, sampling: Sampling, rounding: float = 0.0) -> Tensor:
+    """Whether each token is one that truncation excludes, by more than rounding [N].
+
+    own_NV    logits at the temperature of the draw
+    rounding  by how much a log-probability may differ between who drew and who looks
+    """
     p_NV = own_NV.softmax(-1)
-    p_N1 = p_NV.gather(-1, ids_N[:, None])
-    better_NV = p_NV > p_N1 * (1 + 1e-2)
+    better_NV = p_NV > p_NV.gather(-1, ids_N[:, None]) * math.exp(max(rounding, 1e-2))
     beyond_N = torch.zeros(len(ids_N), dtype=torch.bool, device=own_NV.device)
     if sampling.top_k:
         beyond_N |= better_NV.sum(-1) >= sampling.top_k
     if sampling.top_p < 1:
-        beyond_N |= (p_NV * better_NV).sum(-1) >= sampling.top_p + EDGE
-    return int(beyond_N.sum())
+        beyond_N |= (p_NV * better_NV).sum(-1) >= sampling.top_p + min(max(rounding, EDGE), FARTHEST)
+    return beyond_N

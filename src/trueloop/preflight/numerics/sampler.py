@@ -114,8 +114,8 @@ async def _claims(rehearsal: Rehearsal, scored: Scored, rollouts: Sequence[Rollo
         cause=scored.cause(claimed, lambda: own),
     )
     sampling, sight = rehearsal.sampling, scored.sight
-    seen = drawn(sight, sampling)
-    lots = together([seen, *await _hot(rehearsal, scored.samples)])
+    seen = drawn(sight, sampling, scored.limits[1])
+    lots = together([seen, *await _hot(rehearsal, scored)])
     yield asked.draws_are_claimed(lots.ratios, lots.excess, math.sqrt(lots.variance), lots.n, lots.outside)
     truncated = bool(sampling.top_k) or sampling.top_p < 1
     expected = [c - k for c, k in zip(sight.of_rows(claimed), seen.kept, strict=True)]
@@ -131,13 +131,13 @@ async def _claims(rehearsal: Rehearsal, scored: Scored, rollouts: Sequence[Rollo
         yield asked.truncation_corrected(seen.cut, _corrected(rehearsal), _settings(sampling))
 
 
-async def _hot(rehearsal: Rehearsal, samples: Sequence[Sample]) -> list[Drawn]:
+async def _hot(rehearsal: Rehearsal, scored: Scored) -> list[Drawn]:
     """Tokens that the engine draws for the same prompts at a high temperature, where every token has a chance, so that
     truncation and penalties show."""
     sampling = replace(
         rehearsal.sampling, temperature=HOT * rehearsal.sampling.temperature, stop=(), max_tokens=HOT_TOKENS
     )
-    prompts = list(dict.fromkeys(s.tokens[: s.loss_mask.index(True)] for s in samples))[:HOT_ROWS]
+    prompts = list(dict.fromkeys(s.tokens[: s.loss_mask.index(True)] for s in scored.samples))[:HOT_ROWS]
     requests = [
         Request(
             id=str(k),
@@ -153,7 +153,9 @@ async def _hot(rehearsal: Rehearsal, samples: Sequence[Sample]) -> list[Drawn]:
     rows = {requests[int(name)].id: (requests[int(name)].prompt, c) for name, c in sorted(done)}
     found = [_drawn_row(name, prompt, c) for name, (prompt, c) in rows.items() if c.tokens]
     distinct = list({s.tokens: s for s in found}.values())
-    return [drawn(Sight.of(rehearsal.policy, distinct, sampling.temperature), sampling)] if distinct else []
+    if not distinct:
+        return []
+    return [drawn(Sight.of(rehearsal.policy, distinct, sampling.temperature), sampling, scored.limits[1])]
 
 
 def _drawn_row(name: str, prompt: tuple[int, ...], completion: Completion) -> Sample:
