@@ -2,7 +2,8 @@ import pytest
 from tests.stepping_toys import rehearsal, said
 
 from trueloop.models.spec import LoRA
-from trueloop.preflight.serving import rms, serving, visible_step
+from trueloop.preflight import serving as measured
+from trueloop.preflight.serving import rms, serving, visible_step, written
 from trueloop.preflight.trial import take
 from trueloop.preflight.undo import undone
 
@@ -63,3 +64,25 @@ def test_a_step_that_changes_nothing_is_not_visible():
 
 def test_rms():
     assert rms([3.0, -4.0]) == pytest.approx(12.5**0.5)
+
+
+def test_a_checkpoint_is_written_only_where_it_has_room(monkeypatch):
+    with rehearsal() as whole:
+        numbers = sum(p.numel() for p in whole.trainer.trainable.values())
+        assert written(whole.policy, whole.trainer) == 16 * numbers
+        monkeypatch.setattr(measured, "LARGEST_SAVED", 16 * numbers - 1)
+        assert asked(whole)["liveness.checkpoint_loads"] == "unknown"
+    with rehearsal(adapter=LoRA(rank=2, alpha=4)) as whole:
+        numbers = sum(p.numel() for p in whole.trainer.trainable.values())
+        assert written(whole.policy, whole.trainer) == 16 * numbers
+
+
+def test_a_disk_that_refuses_a_checkpoint_ends_no_check(monkeypatch):
+    def refused(place, trainer):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(measured.checkpoint, "write", refused)
+    with rehearsal() as whole:
+        before = whole.policy.fingerprint()
+        assert asked(whole)["liveness.checkpoint_loads"] == "unknown"
+        assert whole.policy.fingerprint() == before

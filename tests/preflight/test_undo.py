@@ -1,7 +1,8 @@
 import pytest
+import torch
 from tests.stepping_toys import rehearsal
 
-from trueloop.preflight.undo import undone
+from trueloop.preflight.undo import on_cpu, undone
 
 
 def test_a_step_is_undone_bit_by_bit():
@@ -25,3 +26,10 @@ def test_it_is_undone_where_the_inside_raises():
             whole.trainer.step(whole.streams)
             raise RuntimeError("on purpose")
         assert whole.policy.fingerprint() == before
+
+
+def test_copies_on_the_cpu_are_of_their_own():
+    given = {"a": torch.ones(2)}
+    copies = on_cpu(given)
+    given["a"].zero_()
+    assert copies["a"].tolist() == [1.0, 1.0] and copies["a"].device.type == "cpu"

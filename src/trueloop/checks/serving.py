@@ -97,13 +97,15 @@ def unknown_adapter_refused(answered: bool) -> Verdict:
     limit=f"log-probabilities of the loaded model differ from the trainer's by less than {CLOSE} of what a step "
     f"changed, fail above {FAR}; the trainer gets its weights back bit by bit",
 )
-def checkpoint_loads(trained: Sequence[float] | None, missed: Sequence[float] | None, lost: int) -> Verdict:
+def checkpoint_loads(
+    trained: Sequence[float] | None, missed: Sequence[float] | None, lost: int, *, why: str = ""
+) -> Verdict:
     """trained: per token, the change of its log-probability over a step; missed: what the loaded model is off by.
 
-    lost: tensors that a resume did not bring back.  None where the model is too large to be written before a run.
+    lost: tensors that a resume did not bring back.  None where no checkpoint was written, and why.
     """
     if trained is None or missed is None:
-        return unknown("the model is too large to be written before the run; load its first checkpoint while it runs")
+        return unknown(f"no checkpoint was written before the run: {why}", "load its first checkpoint while it runs")
     share = _rms(missed) / _rms(trained)
     value = {"off": _finite(share), "tensors_lost": lost}
     advice = "look at what is saved: the weights of now, the adapter and its base, the names that load"

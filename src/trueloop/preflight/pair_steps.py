@@ -70,8 +70,7 @@ def first_step(pairing: Pairing) -> Iterator[CheckResult]:
     live = pairing.reference.logprobs(samples)
     yield pair_steps.is_the_start([gap for ref in (stored, live) for gap in _gaps(samples, policy_0, ref)])
     yield _named(pairing, samples)
-    with undone(trainer):
-        before = {n: p.detach().clone() for n, p in trainer.trainable.items()}
+    with undone(trainer) as before:
         frozen = _sums(pairing.policy, trainer.trainable)
         gradients = trainer.backward([pairing.stream(rows)])
         trainer.steps = peak
@@ -169,7 +168,7 @@ def _sums(policy: Policy, trainable: Mapping[str, Tensor]) -> dict[str, tuple[fl
 def _moved(
     trainable: Mapping[str, Tensor], before: Mapping[str, Tensor], gradients: Mapping[str, Tensor]
 ) -> CheckResult:
-    moved = [n for n, p in trainable.items() if not p.equal(before[n])]
+    moved = [n for n, p in trainable.items() if not p.detach().cpu().equal(before[n])]
     reached = [n for n, g in gradients.items() if bool(g.any())]
     still = [n for n in reached if n not in moved]
     return pair_steps.policy_moves(moved, still, [n for n in trainable if n not in moved and n not in reached])

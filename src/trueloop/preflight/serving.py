@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -18,16 +19,18 @@ from trueloop.models import Policy
 from trueloop.models.samples import sample_logprobs
 from trueloop.preflight.rehearsal import Rehearsal
 from trueloop.preflight.trial import Trial
+from trueloop.preflight.undo import on_cpu
 from trueloop.records import CheckResult, Completion, Request, Sample, Sampling
 from trueloop.train import checkpoint
 from trueloop.train.batch import Stream
+from trueloop.train.step import Trainer
 
 SEQUENCES = 8
 PROBES, PROBED = 4, 16
 """Completions that are drawn from new weights, and their tokens."""
 
-LARGEST_SAVED = 2_000_000_000
-"""Parameters that are written and read again before a run."""
+LARGEST_SAVED = 4_000_000_000
+"""Bytes that are written and read again before a run, where they are at most a fifth of what is free."""
 
 VISIBLE, TOO_MUCH = 0.2, 3.0
 """Mean change of a log-probability, in nats, between which the weights are told apart from the old ones."""
@@ -141,7 +144,7 @@ async def _probed(
         rows.append(Sample(id=f"{k}", tokens=prompt + done.tokens, loss_mask=mask, weights=tuple(map(float, mask))))
         said += done.policy_logprobs
     now = _trainer_says(trial, rows, 1.0)
-    kept = {name: p.detach().clone() for name, p in trial.trainer.trainable.items()}
+    kept = on_cpu(trial.trainer.trainable)
     trial.go(0.0)
     old = _trainer_says(trial, rows, 1.0)
     with torch.no_grad():
@@ -152,11 +155,29 @@ async def _probed(
 
 async def _saved(trial: Trial, policy: Policy, seen: Seen) -> CheckResult:
     """Write a checkpoint, load its model as a stranger would, and go back to it as a resume would."""
-    size = sum(p.numel() for p in policy.model.parameters())
-    if size > LARGEST_SAVED:
-        return checks.checkpoint_loads(None, None, 0)
     trainer = trial.trainer
-    now = {name: p.detach().clone() for name, p in trainer.trainable.items()}
+    needed, free = written(policy, trainer), shutil.disk_usage(tempfile.gettempdir()).free
+    if needed > min(LARGEST_SAVED, free / 5):
+        why = f"it has {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {tempfile.gettempdir()}"
+        return checks.checkpoint_loads(None, None, 0, why=why)
+    try:
+        missed, lost = _written_and_read(trial, seen)
+    except OSError as error:
+        return checks.checkpoint_loads(None, None, 0, why=str(error))
+    moved = [n - o for n, o in zip(seen.new, seen.old, strict=True)]
+    return checks.checkpoint_loads(moved, missed, lost)
+
+
+def written(policy: Policy, trainer: Trainer) -> int:
+    """About the bytes of a checkpoint: what is saved of the model, and trained weights and moments in float32."""
+    model = trainer.trainable.values() if policy.adapter is not None else policy.model.parameters()
+    return sum(p.numel() * p.element_size() for p in model) + 12 * sum(p.numel() for p in trainer.trainable.values())
+
+
+def _written_and_read(trial: Trial, seen: Seen) -> tuple[list[float], int]:
+    """What the loaded model is off by at each token, and how many tensors a resume does not bring back."""
+    trainer = trial.trainer
+    now = on_cpu(trainer.trainable)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         place = Path(folder) / "checkpoint"
         place.mkdir()
@@ -170,7 +191,5 @@ async def _saved(trial: Trial, policy: Policy, seen: Seen) -> CheckResult:
         )
         trial.go(0.0)
         checkpoint.read(place, trainer)
-    lost = [name for name, p in trainer.trainable.items() if not p.equal(now[name])]
-    moved = [n - o for n, o in zip(seen.new, seen.old, strict=True)]
-    missed = [s - n for s, n in zip(_trained(seen.samples, said), seen.new, strict=True)]
-    return checks.checkpoint_loads(moved, missed, len(lost))
+    lost = [name for name, p in trainer.trainable.items() if not p.detach().cpu().equal(now[name])]
+    return [s - n for s, n in zip(_trained(seen.samples, said), seen.new, strict=True)], len(lost)

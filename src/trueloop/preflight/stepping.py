@@ -193,10 +193,10 @@ def _gains(
         if rungs[-1].gain > 0:
             return rungs, None
     trial.go(0.0)
-    with undone(trial.trainer) as weights:
-        own = take(trial.trainer, streams, weights)
-        own.go(min(GENTLE[0], own.lr))
-        alone = measure() - before
+    own = take(trial.trainer, streams, trial.before)
+    own.go(min(GENTLE[0], own.lr))
+    alone = measure() - before
+    trial.go(0.0)
     return rungs, alone
 
 

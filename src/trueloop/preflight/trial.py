@@ -21,7 +21,7 @@ from trueloop.train.step import Trainer
 class Trial:
     """A step that was taken at the full learning rate, after any warm-up, from the weights `before`.
 
-    changes    new minus old weights, by name
+    changes    new minus old weights, by name, as `before` in the memory of the CPU
     steps      the tensors that had a gradient; unreached: names of the others
     outside    names of tensors outside of what is trained that changed, of `held`
     norm       of the gradient, before clipping
@@ -51,7 +51,7 @@ class Trial:
         for name, p in self.trainer.trainable.items():
             p.copy_(self.before[name])
             if lr:
-                p.add_(self.changes[name], alpha=lr / self.lr)
+                p.add_(self.changes[name].to(p.device), alpha=lr / self.lr)
 
     def relative(self, lr: float) -> float | None:
         """||change|| / ||weights|| at this learning rate, over matrices that are not 0; None without any."""
@@ -69,7 +69,7 @@ def take(trainer: Trainer, streams: Sequence[Stream], before: Mapping[str, Tenso
     gradients = trainer.backward(streams)
     others = outside(trainer.policy, trainer.trainable)
     lr = trainer.step(streams).lr
-    changes = {name: p.detach() - before[name] for name, p in trainer.trainable.items()}
+    changes = {name: p.detach().cpu() - before[name] for name, p in trainer.trainable.items()}
     reached = [name for name, g in gradients.items() if bool(g.any())]
     norm = norm_of(gradients)
     limit = trainer.optim.max_grad_norm
@@ -79,7 +79,7 @@ def take(trainer: Trainer, streams: Sequence[Stream], before: Mapping[str, Tenso
         trainer=trainer,
         before=before,
         changes=changes,
-        steps=[_measured(n, before[n], changes[n], gradients[n] * scale, trainer.optim, lr) for n in reached],
+        steps=[_measured(n, before[n], changes[n], gradients[n].cpu() * scale, trainer.optim, lr) for n in reached],
         unreached=[name for name in gradients if name not in reached],
         outside=[name for name in others if others[name] != now.get(name)],
         held=len(others),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +15,11 @@ from trueloop.train.step import Trainer
 def undone(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
     """Whatever happens to weights, moments, counters and interventions inside is undone at the end.
 
-    Gives the trained weights as they are before, by name.
+    Gives the trained weights as they are before, by name.  What is kept is kept in the memory of the CPU.
     """
-    state = copy.deepcopy(trainer.state_dict())
-    before = {name: p.detach().clone() for name, p in trainer.trainable.items()}
+    state = trainer.state_dict()
+    state |= {part: on_cpu(state[part]) for part in ("moments", "interventions")}
+    before = on_cpu(trainer.trainable)
     try:
         yield before
     finally:
@@ -30,7 +29,6 @@ def undone(trainer: Trainer) -> Iterator[dict[str, Tensor]]:
         trainer.load_state_dict(state)
 
 
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    """The state with tensors of its own: a step changes the optimizer's in place."""
-    parts = {part: {name: t.clone() for name, t in state[part].items()} for part in ("moments", "interventions")}
-    return {**state, **parts}
+def on_cpu(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies that nothing else changes."""
+    return {name: t.detach().to("cpu", copy=True) for name, t in named.items()}

@@ -166,7 +166,8 @@ def load_moments(optimizer: torch.optim.AdamW, trainable: Mapping[str, Parameter
     optimizer.state.clear()
     for name, parameter in trainable.items() if state else ():
         optimizer.state[parameter] = {
-            theirs: state[f"{name}/{ours}"].detach().clone() for ours, theirs in _MOMENTS.items()
+            theirs: state[f"{name}/{ours}"].detach().to(parameter.device, copy=True)
+            for ours, theirs in _MOMENTS.items()
         }
 
 

@@ -25,7 +25,7 @@ REACH = {"float32": 0.003, "bfloat16": 0.05}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """The gradient of some streams, the report of a step on them, and the step's effect on the weights."""
+    """The gradient of some streams, in the memory of the CPU, the report of a step on them, and what it changed."""
 
     gradient: Mapping[str, Tensor]
     report: StepReport
@@ -41,10 +41,11 @@ class Taken:
 def take(trainer: Trainer, streams: Sequence[Stream]) -> Taken:
     """Gradient and step of the streams; nothing of it stays.  Raises as `Trainer.step` does."""
     with undone(trainer) as before:
-        gradient = trainer.backward(streams)
+        gradient = {name: g.cpu() for name, g in trainer.backward(streams).items()}
         report = trainer.step(streams)
         changed = sum(
-            int(((p.detach() != before[name]) & (gradient[name] != 0)).sum()) for name, p in trainer.trainable.items()
+            int(((p.detach().cpu() != before[name]) & (gradient[name] != 0)).sum())
+            for name, p in trainer.trainable.items()
         )
         types = {
             "weights": _types(trainer.trainable),
@@ -258,7 +259,7 @@ def _layout(words: str, other: Taken, own: Taken) -> asked.Layout:
 def _displaced(trainer: Trainer, own: Taken, by: float, measure: Callable[[], float]) -> float:
     with undone(trainer):
         for name, p in trainer.trainable.items():
-            p.add_(own.gradient[name], alpha=by / own.norm)
+            p.add_(own.gradient[name].to(p.device), alpha=by / own.norm)
         return measure()
 
 
