@@ -106,6 +106,8 @@ def test_what_is_looked_at_parts_from_what_is_paid():
     assert rewards.audit(history(20, *[good] * 20)).status == "pass"
     fell = {"agreement/truth": 0.5, "audit/truth": 0.05}
     assert rewards.audit(history(20, *[good] * 16, *[fell] * 4)).status == "warn"
+    left = {"agreement/truth": 0.1, "audit/truth": 0.4}
+    assert rewards.audit(history(20, *[good] * 16, *[left] * 4)).status == "warn"
     none, paid = {"agreement/hacked": 0.0, "audit/hacked": 0.1}, {"agreement/hacked": 0.8, "audit/hacked": 0.5}
     assert rewards.audit(history(20, *[none] * 16, *[paid] * 4)).status == "warn"
 

@@ -233,7 +233,7 @@ def _rise(seen: Seen) -> str:
     when="during",
     question="Does what is only looked at go along with what is paid?",
     limit=f"where an audit went along with the reward at the start (correlation above 0.3), it does not fall by {Z:g} "
-    "standard errors and 10 points; one that did not, is not paid for later (correlation up by 0.4)",
+    "standard errors and 10 points, nor its correlation by 0.4; one that did not, is not paid for later (up by 0.4)",
 )
 def audit(seen: Seen) -> Verdict:
     """Each audit's mean and its correlation with the reward over the rollouts of a step; audits never train."""
@@ -248,6 +248,8 @@ def audit(seen: Seen) -> Verdict:
         error = math.sqrt(max(was * (1 - was), 0.01) / (4 * max(_rollouts(seen.row), 1)))
         if began > 0.3 and was - mean > max(0.1, Z * error):
             found.append(f"{name} fell from {was:.3g} to {mean:.3g}")
+        elif began > 0.3 and began - agreement > 0.4:
+            found.append(f"the reward leaves {name}: correlation {agreement:.2f}, {began:.2f} at the start")
         elif agreement - began > 0.4:
             found.append(f"the reward pays for {name}: correlation {agreement:.2f}, {began:.2f} at the start")
     if not names:
