@@ -1,7 +1,9 @@
+import random
 from dataclasses import replace
 
 from trueloop.checks import prompt
 from trueloop.checks.prompt import Asked, Fit, Format
+from trueloop.checks.scaffold import frame
 
 GOOD = [
     Asked(shown=f"Q: {a}+11=?\nA: ", said=f"Q: {a}+11=?\nA: ", content=f"{a}+11", message=f"Q: {a}+11=?\nA:")
@@ -63,12 +65,34 @@ def test_raw_text_for_a_chat_model_warns():
     assert check(_fit(FLUENT), _fit(NOISY), learned=False).status == "unknown"
 
 
+def _asking(prompts, **changes):
+    around = frame(prompts)
+    fields = {"template": "none", "template_hash": "a", "stops": ("\n",), "max_tokens": 64, "shots": 0}
+    return Format(**fields | changes, before=around.before, after=around.after, prompts=tuple(prompts))
+
+
+def _questions(seed, n=32, label="Question", closed=0.95):
+    draw = random.Random(seed)
+    words = ["".join(draw.choices("abcdefgh ", k=40)) + ("?" if draw.random() < closed else ".") for _ in range(n)]
+    return [f"{label}: {w}\nAnswer:" for w in words]
+
+
 def test_training_and_evaluation_ask_alike():
-    train = Format(
-        template="none", template_hash="a", stops=("\n",), max_tokens=64, shots=0, before="Q: ", after="\nA: "
-    )
-    assert prompt.same_in_evaluation(train, train).status == "pass"
-    for name, value in [("before", "Problem: "), ("stops", ()), ("template", "chat"), ("template_hash", "b")]:
-        assert prompt.same_in_evaluation(train, replace(train, **{name: value})).status == "fail"
-    found = prompt.same_in_evaluation(replace(train, shots=4), train)
+    train = _asking(_questions(0))
+    check = prompt.same_in_evaluation
+    assert check(train, train).status == "pass"
+    for name, value in [("stops", ()), ("template", "chat"), ("template_hash", "b")]:
+        assert check(train, replace(train, **{name: value})).status == "fail"
+    found = check(replace(train, shots=4), train)
     assert (found.status, found.value) == ("warn", ["shots"])
+    other = _asking(_questions(1, label="Problem"))
+    assert check(train, other).value == check(other, train).value == ["frame"]
+    more = _asking([f"You are careful.\n{q}" for q in _questions(1)])
+    assert check(train, more).status == check(more, train).status == "fail"
+    assert check(train, _asking(_questions(1, n=3))).status == "unknown"
+
+
+def test_what_prompts_share_by_chance_is_no_frame():
+    pairs = [(_asking(_questions(2 * s)), _asking(_questions(2 * s + 1))) for s in range(100)]
+    assert {prompt.same_in_evaluation(*pair).status for pair in pairs} == {"pass"}
+    assert any(a.after != b.after for a, b in pairs)

@@ -194,7 +194,8 @@ class Format:
     """How problems are asked.
 
     template  "none" or "chat", with a hash of all that makes it
-    before    what stands before every problem's words, shots left out; after: what follows
+    before    what all prompts begin with, shots left out; after: what they end with
+    prompts   those that this was read from
     """
 
     template: str
@@ -204,19 +205,34 @@ class Format:
     shots: int
     before: str
     after: str
+    prompts: tuple[str, ...]
+
+    def frames(self, prompts: Sequence[str]) -> float:
+        """The share of these prompts that begin and end as all of this format do."""
+        return sum(p.startswith(self.before) and p.endswith(self.after) for p in prompts) / max(len(prompts), 1)
+
+
+FEW = 8
+"""Prompts of a split below which what they share may be chance."""
 
 
 @check(
     "prompt.same_in_evaluation",
     when="before",
     question="Are problems asked in the same way in training and in evaluation?",
-    limit="template, frame and stops are equal; shots and limits may differ, which is a warning",
+    limit="template and stops are equal, and what all prompts of one split begin and end with is in most of the other, "
+    "for eight prompts or more of each; shots and limits may differ, which is a warning",
 )
 def same_in_evaluation(train: Format, guard: Format) -> Verdict:
     """train, guard: how the run asks, and how its guard evaluation does."""
-    grave = [n for n in ("template", "template_hash", "stops", "before", "after") if _differ(train, guard, n)]
+    grave = [n for n in ("template", "template_hash", "stops") if _differ(train, guard, n)]
     light = [n for n in ("shots", "max_tokens") if _differ(train, guard, n)]
     words = [f"{n}: {getattr(train, n)!r} in training, {getattr(guard, n)!r} in the guard" for n in [*grave, *light]]
+    few = min(len(set(train.prompts)), len(set(guard.prompts))) < FEW
+    if not few and min(train.frames(guard.prompts), guard.frames(train.prompts)) < 0.5:
+        grave.append("frame")
+        own, other = (f"{f.before!r} ... {f.after!r}" for f in (train, guard))
+        words.append(f"frame: {own} in training, {other} in the guard")
     if grave:
         return fail(
             "; ".join(words),
@@ -225,6 +241,8 @@ def same_in_evaluation(train: Format, guard: Format) -> Verdict:
         )
     if light:
         return warn("; ".join(words), "report both, or make them equal", value=light)
+    if few:
+        return unknown("equal template and stops; too few prompts to tell what they all share from chance")
     return passed(f"equal template, stops and frame: {train.before!r} ... {train.after!r}", value=[])
 
 

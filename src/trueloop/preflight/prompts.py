@@ -120,7 +120,8 @@ def _answers(task: Task, split: str, problems: Sequence[Problem]) -> dict[str, s
 
 
 def _format(task: Task, problems: Sequence[Problem], tokenizer: Tokenizer, how: Evaluated) -> Format:
-    around = frame([_text(task.prompt(p)) for p in problems])
+    prompts = tuple(_text(task.prompt(p)) for p in problems)
+    around = frame(prompts)
     return Format(
         template=task.template,
         template_hash=template_hash(tokenizer, task.template),
@@ -129,6 +130,7 @@ def _format(task: Task, problems: Sequence[Problem], tokenizer: Tokenizer, how: 
         shots=how.shots,
         before=around.before,
         after=around.after,
+        prompts=prompts,
     )
 
 
