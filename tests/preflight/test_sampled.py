@@ -6,7 +6,8 @@ import torch
 
 from helpers import tiny_policy
 from rehearsal_toys import results
-from trueloop.preflight.sampled import TEMPERATURES, Drawn, draw_again, sampled
+from trueloop.preflight import sampled as measured
+from trueloop.preflight.sampled import TEMPERATURES, Drawn, draw_again, likelihoods, sampled
 from trueloop.records import Rollout, Sampling
 
 
@@ -58,7 +59,7 @@ def test_truncation_that_was_asked_for_and_is_not_in_force_is_seen():
     assert cold.value["outside"] > 0
 
 
-def test_sums_under_the_asked_distribution_are_those_of_the_logits():
+def test_sums_under_the_asked_distribution_are_those_of_the_logits(monkeypatch):
     policy = tiny_policy()
     tokens = (5, 9, 12, 7)
     rollout = Rollout(
@@ -80,7 +81,20 @@ def test_sums_under_the_asked_distribution_are_those_of_the_logits():
     assert (drawn.tokens, drawn.outside) == (2, 0)
     at_half = min(range(len(TEMPERATURES)), key=lambda i: abs(TEMPERATURES[i] - 0.5))
     exact = (logits / TEMPERATURES[at_half]).log_softmax(-1)
-    assert drawn.likelihood[at_half] == pytest.approx(float(exact[0, 12] + exact[1, 7]), abs=1e-3)
+    fitted = likelihoods(policy, [rollout])
+    assert fitted[at_half] == pytest.approx(float(exact[0, 12] + exact[1, 7]), abs=1e-3)
+    monkeypatch.setattr(measured, "LOGITS", 1)
+    in_parts = Drawn()
+    assert draw_again(policy, rollout, Sampling(max_tokens=4, temperature=0.5), in_parts) == pytest.approx(own)
+    assert in_parts.surprise == pytest.approx(drawn.surprise) and in_parts.tokens == 2
+    assert likelihoods(policy, [rollout]) == pytest.approx(fitted)
+
+
+def test_temperatures_are_fitted_only_where_tokens_are_odd():
+    assert not Drawn(surprise=101.0, entropy=100.0, variance=1.0).suspicious and Drawn().fitted is None
+    assert Drawn(surprise=97.0, entropy=100.0, variance=1.0).suspicious
+    likelihood = tuple(-abs(t - 0.5) for t in TEMPERATURES)
+    assert Drawn(likelihood=likelihood).fitted == min(TEMPERATURES, key=lambda t: abs(t - 0.5))
 
 
 def test_tokens_outside_of_top_k_are_counted_apart():

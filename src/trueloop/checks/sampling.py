@@ -75,7 +75,7 @@ def as_asked(
     tokens: int,
     outside: int,
     *,
-    fitted: float,
+    fitted: float | None,
     rare: tuple[int, float] = (0, 0.0),
     ratio: float = 0.0,
 ) -> Verdict:
@@ -83,7 +83,8 @@ def as_asked(
 
     surprise  of -log p(token); entropy: of its expectation; variance: of its variance
     outside   tokens that truncation should have kept out; they are in no sum
-    fitted    the temperature of the untruncated policy under which the tokens are likeliest; ratio: twice the gain in
+    fitted    the temperature of the untruncated policy under which the tokens are likeliest, None where it was not
+              looked for; ratio: twice the gain in
               log-likelihood that it brings, 0 where that was not computed
     rare      tokens of a probability below 2 % that were drawn, and that should have been
     """
@@ -96,8 +97,10 @@ def as_asked(
     z, gap = (surprise - entropy) / math.sqrt(variance), (surprise - entropy) / tokens
     shown = (
         f"{tokens} tokens cost {surprise / tokens:.3f} nats each, {entropy / tokens:.3f} expected of what was asked "
-        f"(z = {z:+.1f}); likeliest at temperature {fitted:.2f}"
+        f"(z = {z:+.1f})"
     )
+    if fitted is not None:
+        shown += f"; likeliest at temperature {fitted:.2f}"
     value = {"z": z, "gap": gap, "outside": outside, "fitted": fitted}
     if ratio > 20:
         return fail(f"{shown}, by a likelihood ratio of {ratio:.0f}", advice, value=value, limit=20)

@@ -34,6 +34,12 @@ RARE = 0.02
 ROUGH = 0.1
 """What a half-precision sampler may make of a log-probability."""
 
+LOGITS = 2**26
+"""Most logits that are held at once: 256 MB of float32."""
+
+SUSPICIOUS = 2.0
+"""Standard errors beyond which temperatures are fitted, far within those at which a fit tells."""
+
 TEMPERATURES = tuple(0.05 * 1.2**k for k in range(26))
 
 
@@ -94,7 +100,7 @@ def _decoded(policy: Policy, rollout: Rollout) -> Decoded:
 class Drawn:
     """Sums over drawn tokens under the asked distribution; see `checks.sampling.as_asked`.
 
-    likelihood  log-likelihood of the tokens at each of `TEMPERATURES`, nothing truncated
+    likelihood  log-likelihood of the tokens at each of `TEMPERATURES`, nothing truncated; empty where not fitted
     """
 
     surprise: float = 0.0
@@ -104,11 +110,18 @@ class Drawn:
     outside: int = 0
     rare: int = 0
     rare_expected: float = 0.0
-    likelihood: tuple[float, ...] = (0.0,) * len(TEMPERATURES)
+    likelihood: tuple[float, ...] = ()
 
     @property
-    def fitted(self) -> float:
-        """The likeliest of `TEMPERATURES`."""
+    def suspicious(self) -> bool:
+        """Whether the tokens are so much likelier or unlikelier than expected that temperatures are worth fitting."""
+        return abs(self.surprise - self.entropy) > SUSPICIOUS * self.variance**0.5
+
+    @property
+    def fitted(self) -> float | None:
+        """The likeliest of `TEMPERATURES`; None where they were not fitted."""
+        if not self.likelihood:
+            return None
         return TEMPERATURES[max(range(len(TEMPERATURES)), key=lambda i: self.likelihood[i])]
 
 
@@ -123,6 +136,8 @@ def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     if asked.temperature > 0:
         for rollout in chosen:
             own[rollout.id] = draw_again(rehearsal.policy, rollout, asked, drawn, rounding)
+        if drawn.suspicious:
+            drawn.likelihood = likelihoods(rehearsal.policy, chosen)
     plain = asked.top_k == 0 and asked.top_p == 1.0
     yield whole.logprobs_valid([(r, own.get(r.id)) for r in rollouts], truncated=not plain)
     if asked.temperature > 0:
@@ -134,7 +149,7 @@ def _variety(rehearsal: Rehearsal) -> Iterator[CheckResult]:
             drawn.outside,
             fitted=drawn.fitted,
             rare=(drawn.rare, drawn.rare_expected),
-            ratio=max(0.0, 2 * (max(drawn.likelihood) + drawn.surprise)) if plain else 0.0,
+            ratio=max(0.0, 2 * (max(drawn.likelihood) + drawn.surprise)) if plain and drawn.likelihood else 0.0,
         )
 
 
@@ -159,16 +174,40 @@ def draw_again(
 
     rounding  by how much a log-probability may differ between who drew and who looks
     """
+    own: list[float] = []
+    for logits_NV, ids_N in _logits(policy, rollout):
+        own += _look(logits_NV, ids_N, asked, drawn, rounding).tolist()
+    found = iter(own)
+    return tuple(next(found) if on else 0.0 for on in rollout.loss_mask)
+
+
+@torch.no_grad()
+def likelihoods(policy: Policy, rollouts: Sequence[Rollout]) -> tuple[float, ...]:
+    """Log-likelihood of the rollouts' tokens at each of `TEMPERATURES`, nothing truncated."""
+    total = [0.0] * len(TEMPERATURES)
+    for rollout in rollouts:
+        for logits_NV, ids_N in _logits(policy, rollout):
+            found = [float(_at(logits_NV / t, ids_N).double().sum()) for t in TEMPERATURES]
+            total = [a + b for a, b in zip(total, found, strict=True)]
+    return tuple(total)
+
+
+def _logits(policy: Policy, rollout: Rollout) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits [N, V] that the rollout's tokens [N] were drawn from, no more than `LOGITS` of them at once."""
     rows = plain_rows([rollout.tokens]).to(policy.base_model.device)
     at = [t for t, on in enumerate(rollout.loss_mask) if on]
     ids_N = torch.tensor([rollout.tokens[t] for t in at], device=rows.ids_RS.device)
     packed, head = packed_states(policy.model, rows, torch.tensor(at, device=rows.ids_RS.device) - 1)
-    logits_NV = (packed if head is None else head(packed)).float()
+    size = max(1, LOGITS // policy.base_model.config.get_text_config().vocab_size)
+    for states, ids in zip(packed.split(size), ids_N.split(size), strict=True):
+        yield (states if head is None else head(states)).float(), ids
+
+
+def _look(logits_NV: Tensor, ids_N: Tensor, asked: Sampling, drawn: Drawn, rounding: float) -> Tensor:
+    """Add some tokens to the sums; the policy's log-probabilities of them, as asked but not truncated."""
     tempered_NV = logits_NV / asked.temperature
-    own_N = _at(tempered_NV, ids_N)
-    n = len(at)
-    top_k = torch.full((n,), asked.top_k, device=ids_N.device)
-    top_p = torch.full((n,), asked.top_p, dtype=torch.float64, device=ids_N.device)
+    top_k = torch.full((len(ids_N),), asked.top_k, device=ids_N.device)
+    top_p = torch.full((len(ids_N),), asked.top_p, dtype=torch.float64, device=ids_N.device)
     kept_NV = truncate(tempered_NV, top_k, top_p).log_softmax(-1)
     p_NV, finite_NV = kept_NV.exp(), kept_NV.masked_fill(kept_NV.isinf(), 0.0)
     entropy_N = -(p_NV * finite_NV).sum(-1)
@@ -182,10 +221,7 @@ def draw_again(
     drawn.outside += int((~inside_N & beyond_truncation(tempered_NV, ids_N, asked, rounding)).sum())
     drawn.rare += int((surprise_N[inside_N].neg().exp() < RARE).sum())
     drawn.rare_expected += float(p_NV[inside_N].masked_fill(p_NV[inside_N] >= RARE, 0.0).double().sum())
-    found = tuple(float(_at(logits_NV / t, ids_N).double().sum()) for t in TEMPERATURES)
-    drawn.likelihood = tuple(a + b for a, b in zip(drawn.likelihood, found, strict=True))
-    own = iter(own_N.tolist())
-    return tuple(next(own) if on else 0.0 for on in rollout.loss_mask)
+    return _at(tempered_NV, ids_N)
 
 
 def _at(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
