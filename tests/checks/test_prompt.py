@@ -30,13 +30,13 @@ def test_prompts_changed_on_the_way_fail_with_the_place():
 
 def test_a_frame_is_applied_once():
     once = prompt.template_applied_once
-    assert once(GOOD, template="none", shots=0).status == "pass"
+    assert once(GOOD, shots=0).status == "pass"
     twice = [replace(a, shown=f"Q: {a.shown}\nA: ") for a in GOOD]
-    assert once(twice, template="none", shots=0).status == "fail"
+    assert once(twice, shots=0).status == "fail"
     said_twice = [replace(a, shown=f"{a.content} is? {a.content}") for a in GOOD]
-    assert once(said_twice, template="none", shots=0).status == "fail"
-    assert once(GOOD, template="chat", shots=0).status == "warn"
-    assert once([], template="none", shots=0).status == "unknown"
+    assert once(said_twice, shots=0).status == "fail"
+    assert once([replace(a, template="chat") for a in GOOD], shots=0).status == "warn"
+    assert once([], shots=0).status == "unknown"
 
 
 def _fit(own, reference=()):

@@ -50,10 +50,10 @@ def test_tokens_are_drawn_as_asked():
 
 def test_cut_completions():
     check = sampling.cut_at_limit
-    assert check(0, 64, max_tokens=64, learned=True).status == "pass"
-    assert check(64, 64, max_tokens=8, learned=True).status == "fail"
-    assert check(20, 64, max_tokens=8, learned=True).status == "warn"
-    assert check(64, 64, max_tokens=8, learned=False).status == "unknown"
+    assert check(0, 64, max_tokens=[64], learned=True).status == "pass"
+    assert check(64, 64, max_tokens=[8], learned=True).status == "fail"
+    assert check(20, 64, max_tokens=[8], learned=True).status == "warn"
+    assert check(64, 64, max_tokens=[8], learned=False).status == "unknown"
 
 
 def test_running_on_says_which_stops_would_help():

@@ -80,3 +80,40 @@ def test_a_number_that_is_not_finite_is_found_wherever_it_stands():
     sample = Weights(weights)
     weights["a"][997] = float("inf")
     assert sample.of_step(0.1)["weights/not_finite"] == 1.0
+
+
+def test_texts_are_held_against_their_tokens():
+    from trueloop.loop.measures import of_rollouts
+
+    decode = "".join
+    rows = [
+        {"fate": "used", "read": 1, "group_index": 0, "version": 0, "id": "a", "reward": 1.0, "advantage": 1.0,
+         "tokens": ("p", "4", "2", "#"), "loss_mask": (False, True, True, True), "text": text, "status": "scored"}
+        for text in ("42", "4", "24")
+    ]  # fmt: skip
+    found = of_rollouts(rows, [], 0, decode)
+    assert (found["rollouts/texts_read"], found["rollouts/texts_off"]) == (3.0, 1.0)
+
+
+def test_rollouts_are_trained_with_their_own_credit():
+    from trueloop.loop.measures import _credit, _weights
+    from trueloop.records import Sample
+
+    rows = [
+        {"id": id, "advantage": a, "reward": r, "group_index": 0}
+        for id, a, r in (("a", 1.0, 1.0), ("b", -1.0, 0.0), ("c", 0.0, 0.5))
+    ]
+    mask = (False, True, True)
+
+    class Given:
+        pairs = ()
+
+        def __init__(self, *weights):
+            self.samples = [
+                Sample(id=id, tokens=(1, 2, 3), loss_mask=mask, weights=(0.0, *w))
+                for id, w in zip("abc", weights, strict=True)
+            ]
+
+    assert _weights(rows, [Given((1.0, 0.9), (-1.0, -1.0), (0.0, 0.0))]) == {"credit/rows": 3, "credit/misweighted": 0}
+    assert _weights(rows, [Given((1.0, 0.0), (1.0, 1.0), (0.1, 0.0))])["credit/misweighted"] == 3
+    assert _credit(rows) == {"credit/pairs": 3.0, "credit/ordered": 3.0}

@@ -23,9 +23,9 @@ from trueloop.checks import (
     weights,
 )
 from trueloop.checks.base import CHECKS, Check
-from trueloop.checks.running import flow, guard, optimizer, policy, resources, rewards, rollouts
+from trueloop.checks.running import flow, guard, optimizer, policy, resources, rewards, rollouts, spot
 
-RUNNING = (optimizer, policy, rollouts, rewards, guard, flow, resources)
+RUNNING = (optimizer, policy, rollouts, rewards, spot, guard, flow, resources)
 THEMES = (
     task,
     data,

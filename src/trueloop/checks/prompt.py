@@ -26,12 +26,14 @@ class Asked:
     said     the same of what the task says, template included
     content  the problem's own words, without what all problems share
     message  the text, or the last message, that the template is put around
+    template "none" or "chat"
     """
 
     shown: str
     said: str
     content: str
     message: str
+    template: str = "none"
 
 
 @check(
@@ -88,8 +90,8 @@ def as_the_task_says(asked: Sequence[Asked]) -> Verdict:
     limit="in most prompts no label comes twice with nothing between, no line of the frame twice, no problem twice, "
     "and a chat message does not open the answer's turn itself",
 )
-def template_applied_once(asked: Sequence[Asked], *, template: str, shots: int) -> Verdict:
-    """asked: the first prompts; template: "none" or "chat"; shots: solved examples before each problem."""
+def template_applied_once(asked: Sequence[Asked], *, shots: int) -> Verdict:
+    """asked: the first prompts; shots: solved examples before each problem."""
     if not asked:
         return unknown("no prompt was made")
     twice = [doubled_label(a.shown) for a in asked]
@@ -104,8 +106,9 @@ def template_applied_once(asked: Sequence[Asked], *, template: str, shots: int) 
                 "apply the template once: give the plain text with template 'chat', or rendered text with 'none'",
                 value=len(hits),
             )
-    turns = [a for a in asked if _OPENS_A_TURN.match(a.message)]
-    if template == "chat" and len(turns) * 2 > len(asked):
+    chats = [a for a in asked if a.template == "chat"]
+    turns = [a for a in chats if _OPENS_A_TURN.match(a.message)]
+    if len(turns) * 2 > len(chats):
         return warn(
             f"the chat template is put around text that opens the answer's turn itself: {excerpt(turns[0].shown, 200)}",
             "let the task give the plain question for a chat model, or use template 'none'",

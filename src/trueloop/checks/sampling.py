@@ -118,14 +118,15 @@ def as_asked(
     question="Do completions end by themselves?",
     limit="fail where more than half are cut at the limit, warn above 10 % (99 % intervals)",
 )
-def cut_at_limit(cut: int, n: int, *, max_tokens: int, learned: bool) -> Verdict:
-    """cut: completions that ended at the limit, of n."""
+def cut_at_limit(cut: int, n: int, *, max_tokens: Sequence[int], learned: bool) -> Verdict:
+    """cut: completions that ended at their task's limit, of n; max_tokens: the limits."""
+    limits = listed(max_tokens)
     if not learned:
-        return unknown(f"{LATER}; {cut} of {n} are cut at {max_tokens} tokens")
+        return unknown(f"{LATER}; {cut} of {n} are cut at {limits} tokens")
     return share_is_low(
         cut,
         n,
-        what=f"completions cut at {max_tokens} tokens",
+        what=f"completions cut at {limits} tokens",
         advice="look at the end token, the stops and the template first; then raise the task's max_tokens",
         fail_above=0.5,
         warn_above=0.1,

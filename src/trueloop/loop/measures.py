@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -16,6 +16,11 @@ import torch
 from torch import Tensor
 
 from trueloop.train.batch import Stream
+
+Decode = Callable[[list[int]], Any]
+
+READ = 16
+"""Completions of a step whose text is held against their tokens."""
 
 TEXTS = 64
 """Completions of a step that are looked at for loops."""
@@ -29,11 +34,14 @@ NUMBERS = 64
 """Numbers of each trained tensor in the sample of the weights."""
 
 
-def of_rollouts(rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream], version: int) -> dict[str, float]:
+def of_rollouts(
+    rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream], version: int, decode: Decode | None = None
+) -> dict[str, float]:
     """Counts and shares of the step's rollouts; nothing where nothing was sampled.
 
     rows     those of the trace, used and filtered
     version  the weights' before the step
+    decode   token ids -> text, where texts are to be held against their tokens
     """
     used = [row for row in rows if row["fate"] == "used"]
     if not used:
@@ -48,7 +56,8 @@ def of_rollouts(rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream], ve
         trained = {sample.id for stream in streams for sample in stream.samples}
         found["rollouts/untrained"] = sum(row["id"] not in trained for row in used) / len(used)
     found |= _texts([row["text"] for row in used]) | _verdicts(rows) | _filtered(rows) | _agreement(used)
-    return found | _credit([row for row in used if row["read"] == 1])
+    found |= _read(used, decode) if decode is not None else {}
+    return found | _weights(used, streams) | _credit([row for row in used if row["read"] == 1])
 
 
 def _texts(texts: Sequence[str]) -> dict[str, float]:
@@ -90,6 +99,29 @@ def _agreement(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
                 pairs[name].append((row["reward"], value))
     varying = {name: p for name, p in sorted(pairs.items()) if all(len(set(side)) > 1 for side in zip(*p, strict=True))}
     return {f"agreement/{name}": statistics.correlation(*zip(*p, strict=True)) for name, p in varying.items()}
+
+
+def _read(rows: Sequence[Mapping[str, Any]], decode: Decode) -> dict[str, float]:
+    """How many texts were held against their tokens, and how many are not what these say."""
+    looked = rows[:: -(-len(rows) // READ)]
+    off = 0
+    for row in looked:
+        written = [t for t, on in zip(row["tokens"], row["loss_mask"], strict=True) if on]
+        off += not str(decode(written)).startswith(row["text"])
+    return {"rollouts/texts_read": float(len(looked)), "rollouts/texts_off": float(off)}
+
+
+def _weights(rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream]) -> dict[str, float]:
+    """Rollouts that are trained by themselves, and those of them with a token whose weight is not their credit's: of
+    another sign, or 0 where the credit is not."""
+    credit = {row["id"]: row["advantage"] for row in rows if row.get("advantage") is not None}
+    samples = [s for stream in streams for s in stream.samples if s.id in credit]
+    off = 0
+    for sample in samples:
+        weights = [w for w, on in zip(sample.weights, sample.loss_mask, strict=True) if on]
+        sign = (credit[sample.id] > 0) - (credit[sample.id] < 0)
+        off += any((w > 0) - (w < 0) != sign for w in weights)
+    return {"credit/rows": float(len(samples)), "credit/misweighted": float(off)} if samples else {}
 
 
 def _credit(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

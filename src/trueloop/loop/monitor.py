@@ -21,7 +21,7 @@ from trueloop.checks.running import optimizer, resources
 from trueloop.checks.running.asked import AFTER_A_STEP, AFTER_AN_EVALUATION
 from trueloop.checks.running.seen import Row, Seen, Setup
 from trueloop.loop.feed import Fill
-from trueloop.loop.measures import Weights, of_rollouts
+from trueloop.loop.measures import Decode, Weights, of_rollouts
 from trueloop.records import CheckResult, StepReport
 from trueloop.store.run import Run
 from trueloop.verify.stats import VerifierStats
@@ -48,6 +48,7 @@ class Monitor:
 
     allow      check id -> why a fail of it does not stop the run
     verifiers  the statistics of the run's verifiers by task, where it has any
+    decode     token ids -> text, where something is sampled
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Monitor:
         *,
         allow: Mapping[str, str] | None = None,
         verifiers: Mapping[str, VerifierStats] | None = None,
+        decode: Decode | None = None,
     ) -> None:
+        self._decode = decode
         self.setup, self.allow, self._verifiers = setup, dict(allow or {}), verifiers if verifiers is not None else {}
         self.seen = Seen(setup)
         self._counts: dict[str, _Count] = {}
@@ -83,7 +86,7 @@ class Monitor:
 
     def measure(self, fill: Fill, report: StepReport, version: int) -> dict[str, float]:
         """What the step's row is to hold besides; `version` is the weights' before the step."""
-        found = of_rollouts(fill.rows, fill.streams, version)
+        found = of_rollouts(fill.rows, fill.streams, version, self._decode)
         if self._weights is not None and report.grad_norm > 0:
             found |= self._weights.of_step(report.lr)
         return found

@@ -70,29 +70,30 @@ def formats(
 
 async def prompting(rehearsal: Rehearsal) -> AsyncIterator[CheckResult]:
     """What can be asked of a first batch: what was read, in which format, and what is trained of it."""
-    task = next(iter(rehearsal.tasks.values()))
-    tokenizer = cast(Tokenizer, rehearsal.policy.tokenizer)
+    tokenizer, tasks = cast(Tokenizer, rehearsal.policy.tokenizer), rehearsal.tasks
     prompts = _prompts(rehearsal)
     taught = _taught(rehearsal, tokenizer)
     read = [(p, prompts[p.id], _prompt_ids(r)) for p, r in _firsts(rehearsal)]
-    read += [(d.problem, task.prompt(d.problem), list(before)) for d, before, _ in taught]
-    around = frame([_content(p.prompt) for p, _, _ in read])
-    asked = [_asked(tokenizer, p, said, ids, around, rehearsal.tasks[p.task].template) for p, said, ids in read]
+    read += [(d.problem, tasks[d.problem.task].prompt(d.problem), list(before)) for d, before, _ in taught]
+    around = {name: frame([_content(p.prompt) for p, _, _ in read if p.task == name]) for name in tasks}
+    asked = [_asked(tokenizer, p, said, ids, around[p.task], tasks[p.task].template) for p, said, ids in read]
     yield checks.holds_the_problem(asked)
     yield checks.as_the_task_says(asked)
-    yield checks.template_applied_once(asked, template=task.template, shots=rehearsal.shots)
-    token, expected = _beginning(tokenizer, task.template)
-    counts = [_beginnings(tokenizer, ids) for _, _, ids in read]
-    yield tokens.begins_once(counts, token=token, expected=expected)
-    if (result := await _fit(rehearsal, task, tokenizer, prompts)) is not None:
-        yield result
+    yield checks.template_applied_once(asked, shots=rehearsal.shots)
+    for template in _templates(rehearsal):
+        token, expected = _beginning(tokenizer, template)
+        counts = [_beginnings(tokenizer, ids) for p, _, ids in read if tasks[p.task].template == template]
+        yield tokens.begins_once(counts, token=token, expected=expected)
+        if (result := await _fit(rehearsal, template, tokenizer, prompts)) is not None:
+            yield result
     if taught:
         yield tokens.demonstrations_are_whole([_answered(tokenizer, *row) for row in taught])
     trained = _trained(rehearsal, tokenizer)
     yield tokens.loss_mask_is_the_completion(trained)
     facts = describe(tokenizer, rehearsal.policy.end_ids)
     yield tokens.end_token_is_trained(trained, end_is_pad=bool(facts.end_is_pad))
-    yield _ending(rehearsal, task, tokenizer)
+    for template, stops in dict.fromkeys((t.template, t.stops) for t in tasks.values()):
+        yield _ending(rehearsal, template, stops, tokenizer)
 
 
 # -- texts
@@ -178,6 +179,11 @@ def _beginning(tokenizer: Tokenizer, template: Template) -> tuple[str | None, bo
 # -- what was read
 
 
+def _templates(rehearsal: Rehearsal) -> list[Template]:
+    """Those of the run's tasks."""
+    return list(dict.fromkeys(t.template for t in rehearsal.tasks.values()))
+
+
 def _prompts(rehearsal: Rehearsal) -> dict[str, Prompt]:
     """What the task says, by problem id."""
     problems = [o.ticket.problem for o in rehearsal.outcomes]
@@ -207,6 +213,7 @@ def _asked(
         said=str(tokenizer.decode(said)),
         content=whole.removeprefix(around.before.strip()).removesuffix(around.after.strip()).strip() or whole,
         message=_content(prompt),
+        template=template,
     )
 
 
@@ -214,13 +221,15 @@ def _asked(
 
 
 async def _fit(
-    rehearsal: Rehearsal, task: Task, tokenizer: Tokenizer, prompts: Mapping[str, Prompt]
+    rehearsal: Rehearsal, template: Template, tokenizer: Tokenizer, prompts: Mapping[str, Prompt]
 ) -> CheckResult | None:
-    """How the model does in the run's format and in the other one; None where there is no other."""
+    """How the model does with the problems that are asked in this format, and with the same in the other one; None
+    where there is no other."""
     if not has_chat_template(tokenizer) or not rehearsal.outcomes:
         return None
-    problems = [(p, r) for p, r in _firsts(rehearsal) if p.task == task.name][:COMPARED]
-    other: Template = "none" if task.template == "chat" else "chat"
+    tasks = rehearsal.tasks
+    problems = [(p, r) for p, r in _firsts(rehearsal) if tasks[p.task].template == template][:COMPARED]
+    other: Template = "none" if template == "chat" else "chat"
     try:
         second = [
             encode_prompt(tokenizer, _text(prompts[p.id]) if other == "none" else prompts[p.id], other)
@@ -231,13 +240,18 @@ async def _fit(
     first = [tuple(_prompt_ids(r)) for _, r in problems]
     good = {d.problem.id: d.completion for d in rehearsal.demonstrations}
     answers = {k: _encode(tokenizer, good[p.id]) for k, (p, _) in enumerate(problems) if p.id in good}
-    limit = min(WORDS, rehearsal.sampling.max_tokens)
+    drawing = [tasks[p.task].sampling() for p, _ in problems]
+    limits = [min(WORDS, how.max_tokens) for how in drawing]
     groups = {o.ticket.problem.id: o.group.rollouts for o in rehearsal.outcomes}
-    own = [[_cost(r, limit) for r in groups[p.id] if r.completion_length] for p, _ in problems]
+    own = [
+        [_cost(r, limit) for r in groups[p.id] if r.completion_length]
+        for (p, _), limit in zip(problems, limits, strict=True)
+    ]
     used = Fit(reference=await _costs(rehearsal, first, answers), own=tuple(fmean(costs) for costs in own if costs))
-    drawn = await _written(rehearsal, second, limit) if rehearsal.learned else ()
+    stops = [how.stop for how in drawing]
+    drawn = await _written(rehearsal, second, limits, stops) if rehearsal.learned else ()
     against = Fit(reference=await _costs(rehearsal, second, answers), own=drawn)
-    if task.template == "chat":
+    if template == "chat":
         return checks.chat_template_on_base_model(used, against, learned=rehearsal.learned)
     return checks.raw_text_on_chat_model(used, against, learned=rehearsal.learned)
 
@@ -258,10 +272,16 @@ async def _costs(
     return tuple(-sum(logp[len(p) :]) / len(a) for (p, a), logp in zip(rows, found, strict=True))
 
 
-async def _written(rehearsal: Rehearsal, prompts: Sequence[tuple[int, ...]], limit: int) -> tuple[float, ...]:
-    """Nats per token of what the model writes after each prompt, twice."""
+async def _written(
+    rehearsal: Rehearsal, prompts: Sequence[tuple[int, ...]], limits: Sequence[int], stops: Sequence[tuple[str, ...]]
+) -> tuple[float, ...]:
+    """Nats per token of what the model writes after each prompt, twice, up to its limit and stops."""
     requests = [
-        Request(id=f"{k}/{n}", prompt=ids, sampling=replace(rehearsal.sampling, max_tokens=limit, seed=2 * k + n))
+        Request(
+            id=f"{k}/{n}",
+            prompt=ids,
+            sampling=replace(rehearsal.sampling, max_tokens=limits[k], stop=stops[k], seed=2 * k + n),
+        )
         for k, ids in enumerate(prompts)
         for n in range(2)
     ]
@@ -336,16 +356,16 @@ def _row(sample: Sample, answer: int, rollout: Rollout | None, ends: Sequence[in
     )
 
 
-def _ending(rehearsal: Rehearsal, task: Task, tokenizer: Tokenizer) -> CheckResult:
-    """What the sampler stops on, against what has to stop it."""
+def _ending(rehearsal: Rehearsal, template: Template, stops: Sequence[str], tokenizer: Tokenizer) -> CheckResult:
+    """What the sampler stops on, against what has to stop it in a task of this template and these stop strings."""
     stops_on = getattr(rehearsal.engine, "end_ids", rehearsal.policy.end_ids)
     facts = describe(tokenizer, stops_on)
     must = []
     if tokenizer.eos_token_id is not None:
         must.append(("the tokenizer's end", str(tokenizer.decode([tokenizer.eos_token_id]))))
-    if task.template == "chat" and facts.turn_end is not None:
+    if template == "chat" and facts.turn_end is not None:
         must.append(("the template's end of turn", facts.turn_end))
     taught = {d.problem.id for d in rehearsal.demonstrations}
     last = {s.tokens[-1] for s in _samples(rehearsal) if s.id in taught and s.loss_mask[-1]}
     must += [("the demonstrations' end", str(tokenizer.decode([i]))) for i in sorted(last)]
-    return tokens.sampler_stops_on_end([str(tokenizer.decode([i])) for i in stops_on], must, task.stops)
+    return tokens.sampler_stops_on_end([str(tokenizer.decode([i])) for i in stops_on], must, stops)

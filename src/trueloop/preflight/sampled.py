@@ -21,7 +21,7 @@ from trueloop.models.forward import packed_states, plain_rows
 from trueloop.preflight.numerics.draws import beyond_truncation
 from trueloop.preflight.numerics.sampler import engine_type
 from trueloop.preflight.rehearsal import Rehearsal
-from trueloop.records import CheckResult, Rollout, Sampling
+from trueloop.records import CheckResult, Problem, Rollout, Sampling
 
 ROWS, TOKENS = 64, 4096
 """Most completions, and about the most of their tokens, whose whole distributions are computed."""
@@ -232,14 +232,13 @@ def _at(logits_NV: Tensor, ids_N: Tensor) -> Tensor:
 
 
 async def _running_on(rehearsal: Rehearsal) -> CheckResult:
-    rollouts, task = rehearsal.rollouts, next(iter(rehearsal.tasks.values()))
+    rollouts = rehearsal.rollouts
     problems = {o.ticket.problem.id: o.ticket.problem for o in rehearsal.outcomes}
-    texts = [p.prompt for p in problems.values() if isinstance(p.prompt, str) and p.task == task.name]
-    marks = markers(frame(texts).before)
-    found = [(r, at) for r in rollouts if (at := next_problem(r.text, marks)) is not None]
-    words: Counter[str] = Counter()
-    for r, at in found:
-        words[next(m for m in marks if r.text[at:].lstrip().startswith(m))] += 1
+    marks = {name: _marks([p for p in problems.values() if p.task == name]) for name in rehearsal.tasks}
+    own = [(r, marks[problems[r.problem_id].task]) for r in rollouts]
+    seen = [(r, at, marks) for r, marks in own if (at := next_problem(r.text, marks)) is not None]
+    words = Counter(next(m for m in marks if r.text[at:].lstrip().startswith(m)) for r, at, marks in seen)
+    found = [(r, at) for r, at, _ in seen]
     graded = [(r, at) for r, at in found if r.score is not None and r.score.reward is not None][:REGRADED]
     reward = None
     if graded and rehearsal.grade is not None:
@@ -257,20 +256,22 @@ async def _running_on(rehearsal: Rehearsal) -> CheckResult:
     )
 
 
+def _marks(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """How a completion would open another problem of these."""
+    return markers(frame([p.prompt for p in problems if isinstance(p.prompt, str)]).before)
+
+
 def _worth(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     rollouts, learned = rehearsal.rollouts, rehearsal.learned
     texts = [r.text for r in rollouts]
     cut = sum(r.finish == "length" for r in rollouts)
-    limit = rehearsal.sampling.max_tokens
-    yield sampling.cut_at_limit(cut, len(rollouts), max_tokens=limit, learned=learned)
+    limits = sorted({t.max_tokens for t in rehearsal.tasks.values()})
+    yield sampling.cut_at_limit(cut, len(rollouts), max_tokens=limits, learned=learned)
     yield sampling.loops(texts, learned=learned)
     costs = [-statistics.fmean(own) for r in rollouts if (own := _own(r))]
     rows = rehearsal.policy.base_model.config.get_text_config().vocab_size
     yield sampling.coherent(costs, vocabulary=rows, learned=learned, examples=texts)
-    good = [len(rehearsal.policy.tokenizer.encode(d.completion)) for d in rehearsal.demonstrations[:ROWS]]
-    yield sampling.length(
-        [r.completion_length for r in rollouts], sum(not t.strip() for t in texts), good, learned=learned
-    )
+    yield from _lengths(rehearsal)
     scores = [r.score for r in rollouts if r.score is not None]
     if not scores:
         return
@@ -285,3 +286,18 @@ def _worth(rehearsal: Rehearsal) -> Iterator[CheckResult]:
     if any(len(g) > 1 for g in groups):
         per_step = rehearsal.flow.problems_per_step if rehearsal.flow is not None else len(groups)
         yield sampling.signal([g for g in groups if g], per_step=per_step, learned=learned)
+
+
+def _lengths(rehearsal: Rehearsal) -> Iterator[CheckResult]:
+    """Of each task's completions, against its own good answers."""
+    encode = rehearsal.policy.tokenizer.encode
+    for name in rehearsal.tasks:
+        rollouts = [r for o in rehearsal.outcomes if o.ticket.problem.task == name for r in o.group.rollouts]
+        known = [d for d in rehearsal.demonstrations if d.problem.task == name]
+        if rollouts:
+            yield sampling.length(
+                [r.completion_length for r in rollouts],
+                sum(not r.text.strip() for r in rollouts),
+                [len(encode(d.completion)) for d in known[:ROWS]],
+                learned=rehearsal.learned,
+            )

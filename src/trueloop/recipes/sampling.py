@@ -388,4 +388,5 @@ def _monitor(asking: Asking, gate: Gate, rewarded: bool) -> Monitor:
         max_staleness=flow.max_staleness,
         capacity=flow.capacity,
     )
-    return Monitor(setup, allow=gate.allow, verifiers=asking.pool.stats)
+    decode = wiring.tokenizer_of(asking.policy).decode
+    return Monitor(setup, allow=gate.allow, verifiers=asking.pool.stats, decode=decode)

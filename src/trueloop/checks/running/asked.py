@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trueloop.checks.running import flow, guard, optimizer, policy, rewards, rollouts
+from trueloop.checks.running import flow, guard, optimizer, policy, rewards, rollouts, spot
 from trueloop.checks.running.seen import Seen
 from trueloop.records import CheckResult
 
@@ -30,6 +30,9 @@ AFTER_A_STEP: tuple[Asked, ...] = (
     rollouts.cut,
     rollouts.distinct,
     rollouts.repetition,
+    spot.text_is_tokens,
+    spot.weights_are_credit,
+    spot.jump,
     rewards.credit,
     rewards.signal,
     rewards.constant,

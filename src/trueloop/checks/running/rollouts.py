@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
 from trueloop.checks.limits import share_is_low
 from trueloop.checks.running.seen import FIRST, Row, Seen, number
@@ -59,7 +61,7 @@ def cut(seen: Seen) -> Verdict:
     when="during",
     question="Does the policy still write different things?",
     limit="a fail where one text is nine in ten of two steps, or every group has one text in four; a warn below a "
-    "quarter of the start",
+    "quarter of the start, or below half of what it was two steps ago",
 )
 def distinct(seen: Seen) -> Verdict:
     """Distinct texts over completions, and the share of the commonest text."""
@@ -76,6 +78,9 @@ def distinct(seen: Seen) -> Verdict:
     rows = list(seen.rows)[-4:]
     if len(rows) == 4 and seen.setup.samples > 1 and all(_one_text_each(row, seen.setup.samples) for row in rows):
         return fail(f"{shown}: every group repeats one text", advice, value=last[-1])
+    before = seen.before("length/distinct")[:-1][-FIRST:]
+    if len(before) == FIRST and max(last) < (usual := statistics.median(before)) / 2:
+        return warn(f"{shown}, {usual:.0%} two steps ago", advice, value=last[-1], limit=usual / 2)
     if began is not None and max(last) < began / 4:
         return warn(f"{shown}, {began:.0%} at the start", advice, value=last[-1], limit=began / 4)
     return passed(shown, value=last[-1])
