@@ -1,3 +1,4 @@
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -96,3 +97,27 @@ def test_supervised_rows_are_read_too():
     assert _supervised(lambda s: replace(s, tokens=(*s.tokens[:-3], 9, *s.tokens[-2:])))[
         "prompt.demonstrations_are_whole"
     ] == "fail"  # fmt: skip
+
+
+def _with_another_task(rehearsal):
+    """Every second problem is one of another task, which asks in its own way and has no stop strings."""
+    task = next(iter(rehearsal.tasks.values()))
+    other = copy(task)
+    other.name, other.stops, other.prompt = "other", (), lambda problem: f"Sum: {task.prompt(problem)}"
+    outcomes = list(rehearsal.outcomes)
+    for k in range(1, len(outcomes), 2):
+        ticket = outcomes[k].ticket
+        outcomes[k] = replace(outcomes[k], ticket=replace(ticket, problem=replace(ticket.problem, task="other")))
+    return replace(rehearsal, tasks={task.name: task, "other": other}, outcomes=outcomes)
+
+
+def test_each_prompt_is_held_to_its_own_task():
+    found = results(prompting, _with_another_task)["prompt.as_the_task_says"]
+    assert (found.status, found.value) == ("fail", 2) and "Sum:" in found.evidence
+
+    def on_a_stop_of_one(rehearsal):
+        two = _with_another_task(rehearsal)
+        next(iter(two.tasks.values())).stops = ("<end>",)
+        return replace(two, engine=SimpleNamespace(end_ids=(0,)))
+
+    assert results(prompting, on_a_stop_of_one)["prompt.sampler_stops_on_end"].status == "fail"

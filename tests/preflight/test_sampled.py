@@ -1,4 +1,5 @@
 import math
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -109,3 +110,25 @@ def test_tokens_outside_of_top_k_are_counted_apart():
     draw_again(policy, rollout, Sampling(max_tokens=4, top_k=1), drawn)
     assert (drawn.tokens, drawn.outside) == ((1, 0) if likeliest == 12 else (0, 1))
     assert math.isfinite(drawn.surprise)
+
+
+def _with_another_task(rehearsal):
+    """Every second problem is one of another task, with its own label, limit and stops, and runs on in its own way."""
+    task = next(iter(rehearsal.tasks.values()))
+    other = copy(task)
+    other.name, other.max_tokens, other.stops = "other", 32, ("!",)
+    outcomes = list(rehearsal.outcomes)
+    for k, o in enumerate(outcomes[1::2]):
+        problem = replace(o.ticket.problem, task="other", prompt=f"Sum: {k}+{k}=?")
+        rollouts = tuple(replace(r, text="4\nSum: 3+3=?") for r in o.group.rollouts)
+        group = replace(o.group, problem=problem, rollouts=rollouts)
+        outcomes[2 * k + 1] = replace(o, ticket=replace(o.ticket, problem=problem), group=group)
+    return replace(rehearsal, tasks={task.name: task, "other": other}, outcomes=outcomes)
+
+
+def test_each_rollout_is_held_to_its_own_task():
+    found = results(sampled, _with_another_task)
+    assert (found["sampling.runs_on"].value, found["sampling.runs_on"].status) == (0.5, "warn")
+    assert "'Sum:'" in found["sampling.runs_on"].advice
+    assert "cut at 16, 32 tokens" in found["sampling.cut_at_limit"].evidence
+    assert found["sampling.finished"].value == {"cut before its limit": 8}
