@@ -131,4 +131,4 @@ def test_each_rollout_is_held_to_its_own_task():
     assert (found["sampling.runs_on"].value, found["sampling.runs_on"].status) == (0.5, "warn")
     assert "'Sum:'" in found["sampling.runs_on"].advice
     assert "cut at 16, 32 tokens" in found["sampling.cut_at_limit"].evidence
-    assert found["sampling.finished"].value == {"cut before its limit": 8}
+    assert found["sampling.finished"].value.keys() == {"cut before its limit"}
