@@ -1,3 +1,7 @@
+import math
+
+import pytest
+
 from trueloop.checks import schedule
 
 
@@ -37,6 +41,17 @@ def test_guard():
     assert schedule.guard(80, 20, 50, None).status == "warn"
     assert schedule.guard(80, 20, None, 90).status == "warn"
     assert schedule.guard(80, None, None, None).status == "unknown"
+
+
+def test_weight_decay():
+    assert schedule.weight_decay(80 * 1e-4, 0.1).status == "pass"
+    assert schedule.weight_decay(80 * 1e-4, 20.0).status == "warn"
+    assert schedule.weight_decay(80 * 1e-4, 1000.0).status == "fail"
+    assert schedule.weight_decay(2.0, 0.5).value == pytest.approx(1 - math.exp(-1))
+
+
+def test_entropy_bonus():
+    assert [schedule.entropy_bonus(c).status for c in (0.0, 0.01, -0.01, 1.0)] == ["pass", "pass", "warn", "warn"]
 
 
 def test_passes():

@@ -318,3 +318,18 @@ def test_signals_leave_a_run_that_can_be_resumed(tmp_path: Path, signals: list[i
     warm = Run.open(tmp_path / "run/warm_start")
     assert warm.status()["state"] in ("interrupted", "killed")
     assert warm.checkpoints.latest() is not None
+
+
+def test_a_reference_says_the_same_of_a_fixed_row_until_it_is_renewed() -> None:
+    policy = tiny_policy()
+    reference = FrozenCopy(policy, every=10)
+    kept = Kept(reference, 50)
+    backward = Mock()
+    said = []
+    for step in (1, 2, 6, 11):
+        kept.refresh(step, backward)
+        said.append({name: metric.mean for name, metric in kept.metrics().items()}.get("reference/logprob"))
+        with torch.no_grad():
+            for p in policy.trainable().values():
+                p.add_(0.01)
+    assert said[1] is None and said[0] == said[2] != said[3]

@@ -37,6 +37,39 @@ def learning_rate(rates: Mapping[int, float], lr: float) -> Verdict:
 
 
 @check(
+    "schedule.weight_decay",
+    when="before",
+    question="Does weight decay leave the model standing?",
+    limit="share of a decayed weight that the run's decay alone takes: warning above 10 %, fail above 90 %",
+)
+def weight_decay(total: float, decay: float) -> Verdict:
+    """total: sum of the learning rates of all steps; decay: the decoupled coefficient."""
+    taken = 1 - math.exp(-total * decay)
+    said = f"weight decay takes {taken:.2g} of each weight over the run"
+    if taken > 0.1:
+        return (fail if taken > 0.9 else warn)(said, "lower optim.weight_decay: it is not pulled back", value=taken)
+    return passed(said, value=taken)
+
+
+@check(
+    "schedule.entropy_bonus",
+    when="before",
+    question="Does the entropy bonus reward variety, as far as it has a say?",
+    limit="its coefficient lies between 0 and 0.1: below 0 it pays for certainty, above it drowns rewards of about 1",
+)
+def entropy_bonus(coefficient: float) -> Verdict:
+    """coefficient: of the mean entropy of a token, in nats."""
+    said = f"an entropy bonus of {coefficient:g} a nat"
+    if coefficient < 0:
+        return warn(
+            said, "below 0 it pays for certainty: turn its sign, unless that is what is studied", value=coefficient
+        )
+    if coefficient > 0.1:
+        return warn(said, "lower entropy: it says more than the reward does", value=coefficient)
+    return passed(said, value=coefficient)
+
+
+@check(
     "schedule.travel",
     when="before",
     question="Can the run move its weights by an amount that matters, and not by one that replaces them?",

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+from trueloop.engines.local import LocalEngine
 from trueloop.faults import seams
 from trueloop.faults.base import Fault
 from trueloop.records import Group, Prompt, Sample, Teacher
@@ -66,6 +67,48 @@ def _shuffled_later(calls: int) -> AbstractContextManager[None]:
     return seams.credit(change)
 
 
+def _misweighted_later(calls: int) -> AbstractContextManager[None]:
+    """After so many calls of streams, each sample has the next one's weights, as far as they fit."""
+    made = [0]
+
+    def other(sample: Sample, weights: Sequence[float]) -> Sample:
+        value = next((w for w in reversed(weights) if w), 0.0)
+        return replace(sample, weights=tuple(value if on else 0.0 for on in sample.loss_mask))
+
+    def change(streams: Sequence[Stream]) -> list[Stream]:
+        made[0] += 1
+        if made[0] <= calls:
+            return list(streams)
+        return [
+            replace(
+                s,
+                samples=[other(a, b.weights) for a, b in zip(s.samples, [*s.samples[1:], *s.samples[:1]], strict=True)],
+            )
+            for s in streams
+        ]
+
+    return seams.streams(change)
+
+
+def _swapped_later(calls: int) -> AbstractContextManager[None]:
+    """After so many completions each has the text of the one before it."""
+    seen: list[str] = []
+
+    def change(engine: LocalEngine) -> LocalEngine:
+        generate = engine.generate
+
+        async def swapped(requests: Any) -> Any:
+            async for id, completion in generate(requests):
+                seen.append(completion.text)
+                late = len(seen) > calls
+                yield id, replace(completion, text=seen[-2]) if late else completion
+
+        engine.generate = swapped  # type: ignore[method-assign]
+        return engine
+
+    return seams.engine(change)
+
+
 def _retaught(change: Callable[[Sequence[Teacher]], Sequence[Teacher]]) -> AbstractContextManager[None]:
     def changed(stream: Stream) -> Stream:
         said = change([s.teacher for s in stream.samples if s.teacher is not None])
@@ -110,6 +153,38 @@ FAULTS = (
         when="during",
         steps=10,
         plant=lambda: _shuffled_later(6),
+    ),
+    Fault(
+        id="rows_are_misweighted_under_way",
+        mechanism="credit goes astray",
+        what="from the fifth step on each row is trained with the next row's weights",
+        caught_by=("flow.weights_are_credit",),
+        when="during",
+        steps=10,
+        plant=lambda: _misweighted_later(6),
+    ),
+    Fault(
+        id="texts_are_swapped_under_way",
+        mechanism="text is not the tokens",
+        what="after some thousand completions the engine gives each the text of the one before",
+        caught_by=("rollouts.text_is_tokens",),
+        when="during",
+        steps=10,
+        plant=lambda: _swapped_later(400),
+    ),
+    Fault(
+        id="entropy_is_punished",
+        mechanism="loss term",
+        what="the entropy bonus has the wrong sign",
+        caught_by=("schedule.entropy_bonus",),
+        overrides=("entropy=-1.0",),
+    ),
+    Fault(
+        id="weight_decay_of_another_scale",
+        mechanism="update",
+        what="a weight decay that was meant per run and is taken per step",
+        caught_by=("schedule.weight_decay", "liveness.step_is_sane"),
+        overrides=("optim.weight_decay=30.0", "loop.steps=80"),
     ),
     Fault(
         id="teacher_is_one_token_late",

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from trueloop.engines.local import LocalEngine
 from trueloop.faults import seams
 from trueloop.faults.base import Fault
 from trueloop.models import lora
+from trueloop.models.reference import FrozenCopy
 from trueloop.records import Completion, Request
 from trueloop.train.batch import Stream
 from trueloop.train.step import Trainer
@@ -156,6 +158,17 @@ def _cached(engine: LocalEngine) -> LocalEngine:
     return engine
 
 
+def _following() -> Any:
+    """A frozen copy that takes over the policy's weights before every step from the fourth on."""
+
+    def refresh(reference: FrozenCopy, step: int) -> bool:
+        if step >= HEALTHY:
+            reference._copy = reference._snapshot()
+        return step >= HEALTHY
+
+    return mock.patch.object(FrozenCopy, "refresh", refresh)
+
+
 HOLDS, RATIO = "served.sampler_holds_trainer_weights", "policy.ratio"
 GAP, FOLLOWS, MOVES = "served.probe_gap", "served.probe_follows", "served.tensor_never_moves"
 
@@ -242,6 +255,16 @@ FAULTS = (
         "the engine answers a request that it knows from a cache that outlives the weights",
         lambda: seams.engine(_cached),
         caught_by=(GAP, FOLLOWS),
+    ),
+    Fault(
+        id="reference_follows_the_policy",
+        mechanism="reference",
+        what="from the fourth step on the frozen reference is the policy of the step before",
+        caught_by=("policy.reference_fixed", "policy.metric_frozen"),
+        when="during",
+        plant=_following,
+        overrides=("kl={coefficient=0.001}",),
+        steps=10,
     ),
     Fault(
         id="layer_frozen_during_run",

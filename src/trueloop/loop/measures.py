@@ -5,6 +5,7 @@ Everything goes into the step's row, so that a resumed run, which has only the r
 
 from __future__ import annotations
 
+import math
 import statistics
 import zlib
 from collections import Counter, defaultdict
@@ -80,7 +81,14 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     scored, without = statuses["scored"], statuses["error"] + statuses["unscorable"]
     if not scored + without:
         return {}
-    return {"rollouts/scored": float(scored), "rollouts/without_verdict": float(without)}
+    found = {"rollouts/scored": float(scored), "rollouts/without_verdict": float(without)}
+    judged = [row for row in rows if row.get("passed") is not None and row.get("reward") is not None]
+    for name, passed in (("passed", True), ("failed", False)):
+        earned = [row["reward"] for row in judged if row["passed"] is passed]
+        found |= (
+            {f"verdicts/{name}": float(len(earned)), f"verdicts/earned_{name}": math.fsum(earned)} if judged else {}
+        )
+    return found
 
 
 def _filtered(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

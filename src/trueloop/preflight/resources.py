@@ -41,6 +41,7 @@ def scheduling(optim: Optim, steps: int, policy: Policy, scaling: float | None) 
     yield schedule.learning_rate(found, optim.lr)
     total = math.fsum(found.values()) / len(found) * steps
     yield schedule.travel(total, max(found.values()), weight_size(policy))
+    yield schedule.weight_decay(total, optim.weight_decay)
     if scaling is not None:
         yield schedule.adapter_scale(scaling, optim.lr)
 

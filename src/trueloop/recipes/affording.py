@@ -31,6 +31,8 @@ def sampled(config: sampling.Common, tasks: Mapping[str, Task], policy: Policy, 
     problems = sum(len(task.problems(split)) for task, split in reads)
     samples = samples_per_problem(flow.samples)
     yield from _schedule(config, policy, flow.sync_every)
+    if "entropy" in type(config).model_fields:
+        yield schedule.entropy_bonus(getattr(config, "entropy", 0.0))
     yield schedule.passes(problems, flow.problems_per_step, config.loop.steps, getattr(config.tasks, "epochs", None))
     yield schedule.batch(flow.problems_per_step, samples, "advantage" in type(config).model_fields)
     yield schedule.staleness(flow.max_staleness, flow.capacity, problems)

@@ -35,7 +35,7 @@ from trueloop.models.reference import AdapterOff, FrozenCopy, Reference, with_re
 from trueloop.preflight.gate import Gate
 from trueloop.recipes import estimate, sampling, wiring
 from trueloop.recipes import policy as choices
-from trueloop.records import Group, Rollout, Sample
+from trueloop.records import Group, Metric, Rollout, Sample
 from trueloop.store.run import Run
 from trueloop.train.batch import Stream
 from trueloop.train.interventions import Backward
@@ -105,7 +105,7 @@ def run(config: Config, resolved: Resolved[Any], out: Path, resume: bool, gate: 
 
 async def _train(config: Config, policy: Policy, store: Run, rehearsing: sampling.Rehearsing) -> Ending:
     reference = _reference(config, policy)
-    kept = (Kept(reference),) if reference is not None else ()
+    kept = (Kept(reference, _vocabulary(policy)),) if reference is not None else ()
     asking = sampling.Asking(config, policy)
     with wiring.open_trainer(config, policy, kept) as trainer:
         parts = Parts(config=config, reference=reference, trainer=trainer)
@@ -177,15 +177,34 @@ class Parts:
         return [choices.to_sample(r, a, old=o, importance_cap=cap) for (r, a), o in zip(rated, old, strict=True)]
 
 
-class Kept:
-    """The reference as an intervention: renewed before a step where that is due, and kept in checkpoints."""
+LOOKED_AT, EVERY = 32, 5
+"""Tokens of a fixed row by which a reference is known again, and steps between two looks."""
 
-    def __init__(self, reference: Reference) -> None:
+
+class Kept:
+    """The reference as an intervention: renewed before a step where that is due, and kept in checkpoints.
+
+    vocabulary  ids that the model knows
+
+    Every few steps it says what the reference gives a fixed row: `reference/logprob` moves only if it is renewed.
+    """
+
+    def __init__(self, reference: Reference, vocabulary: int) -> None:
         self.reference = reference
+        tokens = tuple(7919 * k % vocabulary for k in range(1, LOOKED_AT + 1))
+        mask = (False, *[True] * (LOOKED_AT - 1))
+        self._row = Sample(id="reference", tokens=tokens, loss_mask=mask, weights=tuple(map(float, mask)))
+        self._said: Metric | None = None
 
     def refresh(self, step: int, backward: Backward) -> None:
         """Renew it with the weights after step - 1, if they are due."""
         self.reference.refresh(step - 1)
+        due = (step - 1) % EVERY == 0
+        self._said = Metric.of([sum(self.reference.logprobs([self._row])[0]) / (LOOKED_AT - 1)]) if due else None
+
+    def metrics(self) -> dict[str, Metric]:
+        """What the reference gave the fixed row before this step, where it was asked."""
+        return {} if self._said is None else {"reference/logprob": self._said}
 
     def state(self) -> dict[str, Tensor]:
         """Its own weights, if it has any."""
@@ -204,7 +223,11 @@ def _overlong(rollout: Rollout, overlong: choices.Overlong) -> float:
 def interventions(config: Config, policy: Policy) -> tuple[object, ...]:
     """Those of a run's trainer, for whoever takes one of its steps again."""
     reference = _reference(config, policy)
-    return (Kept(reference),) if reference is not None else ()
+    return (Kept(reference, _vocabulary(policy)),) if reference is not None else ()
+
+
+def _vocabulary(policy: Policy) -> int:
+    return int(policy.base_model.config.get_text_config().vocab_size)
 
 
 def _reference(config: Config, policy: Policy) -> Reference | None:

@@ -387,6 +387,7 @@ def _monitor(asking: Asking, gate: Gate, rewarded: bool) -> Monitor:
         samples=samples_per_problem(flow.samples),
         max_staleness=flow.max_staleness,
         capacity=flow.capacity,
+        refresh_every=getattr(getattr(config, "kl", None), "refresh_every", None) or 0,
     )
     decode = wiring.tokenizer_of(asking.policy).decode
     return Monitor(setup, allow=gate.allow, verifiers=asking.pool.stats, decode=decode)

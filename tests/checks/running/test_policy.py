@@ -52,6 +52,16 @@ def test_a_kl_beyond_a_nat_fails_and_a_leap_warns():
     assert policy.kl(history(20, {"policy/kl": 0.3})).status == "warn"
 
 
+def test_a_reference_moves_only_where_it_is_to_be_renewed():
+    said = [{"reference/logprob": -3.0}, {}, {}, {}, {}]
+    assert policy.reference_fixed(history(9)).status == "unknown"
+    assert policy.reference_fixed(history(12, *said, *said, {}, {})).status == "pass"
+    moved = [*said, {"reference/logprob": -3.001}]
+    assert policy.reference_fixed(history(6, *moved)).status == "fail"
+    assert policy.reference_fixed(history(6, *moved, setup=replace(SETUP, refresh_every=5))).status == "pass"
+    assert policy.reference_fixed(history(6, *moved, setup=replace(SETUP, refresh_every=8))).status == "fail"
+
+
 def test_clipping_most_tokens_warns_and_fails_when_it_stays():
     clipped = {"policy/clipped/above": 0.5, "policy/clipped/below": 0.4}
     assert policy.clip_share(history(9, clipped)).status == "warn"

@@ -24,6 +24,17 @@ def test_weights_are_the_credit():
     assert spot.weights_are_credit(seen(off, rewarded=False)).status == "unknown"
 
 
+def test_passes_earn_more():
+    def verdicts(earned):
+        return {"verdicts/passed": 20.0, "verdicts/failed": 44.0, "verdicts/earned_passed": earned} | {
+            "verdicts/earned_failed": 11.0
+        }
+
+    assert spot.follow_passes(seen(verdicts(20.0))).status == "pass"
+    assert spot.follow_passes(seen(verdicts(2.0))).status == "fail"
+    assert spot.follow_passes(seen({**verdicts(2.0), "verdicts/passed": 3.0})).status == "unknown"
+
+
 @pytest.mark.parametrize(
     ("rewards", "status"),
     [

@@ -11,6 +11,7 @@ EXACT, ROUGH = 1e-3, 0.05
 TIMES = {EXACT: 30, ROUGH: 10}
 """Times the limit at which one step is enough for a fail."""
 
+SAME = 1e-5
 FROZEN = 5
 FURTHEST = 1.0
 
@@ -78,6 +79,32 @@ def kl(seen: Seen) -> Verdict:
     if usual and now > 0.1 and now > 20 * abs(usual):
         return warn(f"{key} is {now:.3g}, {now / usual:.3g} times its median", advice, value=now, limit=20 * usual)
     return passed(f"{key} is {now:.3g} nat a token", value=now, limit=FURTHEST)
+
+
+@check(
+    "policy.reference_fixed",
+    when="during",
+    question="Is the reference the same as before, unless it was to be renewed?",
+    limit=f"its mean log-probability of a fixed row within {SAME:g} of the one before; kl.refresh_every excepted",
+)
+def reference_fixed(seen: Seen) -> Verdict:
+    """A reference that follows the policy holds nothing back, and its KL looks small and well."""
+    found = [(row["step"], x) for row in seen.rows if (x := number(row.get("reference/logprob"))) is not None]
+    if len(found) < 2:
+        return unknown("no reference that was looked at twice")
+    (before, was), (after, now) = found[-2:]
+    every = seen.setup.refresh_every
+    shown = f"the reference gives a fixed row {now:.6g} nats a token, {was:.6g} at step {before}"
+    if abs(now - was) <= SAME:
+        return passed(shown, value=now - was, limit=SAME)
+    if every and (after - 1) // every > (before - 1) // every:
+        return passed(f"{shown}, and was renewed between them", value=now - was)
+    return fail(
+        shown,
+        "the reference shares weights with the policy or is renewed unasked: look at what it copies, and when",
+        value=now - was,
+        limit=SAME,
+    )
 
 
 @check(

@@ -31,6 +31,7 @@ class Setup:
     samples        the most completions of a problem; 0 where nothing is sampled
     max_staleness  optimizer steps that a rollout may be older than the weights it trains
     capacity       groups that may be open at once
+    refresh_every  optimizer steps after which the reference takes over the policy's weights; 0: never
     guard          what a guard evaluation is to record of its questions; None where there is no guard
     """
 
@@ -43,6 +44,7 @@ class Setup:
     samples: int = 0
     max_staleness: int = 0
     capacity: int = 0
+    refresh_every: int = 0
     guard: Mapping[str, Json] | None = None
 
 

@@ -6,7 +6,7 @@ import math
 import statistics
 
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
-from trueloop.checks.running.seen import FIRST, Seen
+from trueloop.checks.running.seen import FIRST, Seen, number
 
 JUMP = 0.25
 """Of the mean reward, as a share of the range that it has had: more than an optimizer step is likely to bring."""
@@ -53,6 +53,29 @@ def weights_are_credit(seen: Seen) -> Verdict:
             limit=0,
         )
     return passed(f"{rows:.0f} rollouts are trained with their credit", value=0.0, limit=0)
+
+
+@check(
+    "rewards.follow_passes",
+    when="during",
+    question="Do completions that pass earn more than those that do not?",
+    limit="over the last four steps, with sixteen of each: a fail where those that pass earn less",
+)
+def follow_passes(seen: Seen) -> Verdict:
+    """The reward of a verdict against its own yes or no."""
+    rows = list(seen.rows)[-4:]
+    sums = {key: math.fsum(number(row.get(f"verdicts/{key}")) or 0.0 for row in rows) for key in _VERDICTS}
+    if not seen.setup.rewarded or min(sums["passed"], sums["failed"]) < 16:
+        return unknown("fewer than sixteen completions that pass, or that do not")
+    passing, failing = sums["earned_passed"] / sums["passed"], sums["earned_failed"] / sums["failed"]
+    shown = f"{sums['passed']:.0f} passes earn {passing:.3g}, {sums['failed']:.0f} others {failing:.3g}"
+    if passing < failing:
+        advice = "the reward contradicts the verdict: look at its sign and at what is taken off it"
+        return fail(shown, advice, value=passing - failing, limit=0)
+    return passed(shown, value=passing - failing, limit=0)
+
+
+_VERDICTS = ("passed", "failed", "earned_passed", "earned_failed")
 
 
 @check(
