@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -16,9 +17,11 @@ from pytest import approx
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from helpers import tiny_policy
 from trueloop.config import load
 from trueloop.errors import ConfigError, StoreError
 from trueloop.models import Pretrained
+from trueloop.models.reference import FrozenCopy
 from trueloop.recipes import rlvr, sft, wiring
 from trueloop.records import content_hash
 from trueloop.store.run import Run, contents
@@ -323,7 +326,7 @@ def test_signals_leave_a_run_that_can_be_resumed(tmp_path: Path, signals: list[i
 def test_a_reference_says_the_same_of_a_fixed_row_until_it_is_renewed() -> None:
     policy = tiny_policy()
     reference = FrozenCopy(policy, every=10)
-    kept = Kept(reference, 50)
+    kept = rlvr.Kept(reference, 50)
     backward = Mock()
     said = []
     for step in (1, 2, 6, 11):
