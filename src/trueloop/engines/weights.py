@@ -6,13 +6,13 @@ weights one slot per name, all over the same memory.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from trueloop.errors import EngineError
+from trueloop.models.bits import checksums, digest
 
 Slots = Mapping[str, Tensor]
 
@@ -50,13 +50,12 @@ def require_loadable(slots: Slots, source: Mapping[str, Tensor]) -> None:
 
 def checksum(slots: Slots, source: Mapping[str, Tensor] | None = None) -> str:
     """16 hex digits over every weight's bits, tied weights once; of `source` as it would be after loading, if given."""
-    digest = hashlib.blake2b(digest_size=8)
+    found: dict[str, int] = {}
     for names in _ties(slots):
         name = names[0] if source is None else next(n for n in names if n in source)
-        tensor = (slots if source is None else source)[name].detach().to(slots[name].dtype).cpu().contiguous()
-        digest.update(names[0].encode())
-        digest.update(tensor.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        tensor = (slots if source is None else source)[name].detach().to(slots[name].dtype)
+        found |= checksums({names[0]: tensor})
+    return digest(found)
 
 
 def _ties(slots: Slots) -> list[Sequence[str]]:

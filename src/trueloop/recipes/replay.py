@@ -17,9 +17,9 @@ from typing import Any
 from trueloop.config import read, resolve
 from trueloop.errors import DataError, StoreError, TrainingError
 from trueloop.loop.loop import metrics_row
-from trueloop.loop.moving import checksums, digest
 from trueloop.loop.recording import rebuilt
 from trueloop.models import Policy
+from trueloop.models.bits import checksums, digest
 from trueloop.preflight.undo import undone
 from trueloop.recipes import sft, wiring
 from trueloop.records import Json, Sample, StepReport
