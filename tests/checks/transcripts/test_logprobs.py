@@ -67,5 +67,6 @@ def test_agreement_and_the_cause(change, status, words):
 def test_zeros_of_a_sure_or_a_truncated_policy_are_no_fallback():
     sure = rows([[0.0] * 8 + [-1e-5, -0.7]] * 20)
     assert logprobs_sound(sure).status == "pass"
-    unknown_draws = [replace(t, whole_softmax=False) for t in rows([[0.0] * 8 + [-0.3, -0.7]] * 20)]
-    assert logprobs_sound(unknown_draws).status == "warn"
+    for zeros, status in ((10, "warn"), (8, "unknown"), (2, "pass")):
+        drawn = rows([[0.0] * zeros + [-0.3] * (10 - zeros)] * 20)
+        assert logprobs_sound([replace(t, whole_softmax=False) for t in drawn]).status == status

@@ -26,7 +26,8 @@ def _finite(values: Iterable[float | None]) -> list[float]:
     when="after",
     question="Are the sampler's log-probabilities those of real draws?",
     limit="fail for one above 0, missing or not finite in more than 1 % of the tokens; fail for exactly 0 in more than "
-    "half where they are of the whole softmax and hardly another is near 0, as a sure policy's would be; else warn",
+    "half where they are of the whole softmax and hardly another is near 0, as a sure policy's would be; where that is "
+    "not known, warn for 99 %",
 )
 def logprobs_sound(turns: Sequence[Turn]) -> Verdict:
     """Every token's; exactly 0 is what a fallback writes, and what a sure or a truncated policy has by right."""
@@ -41,12 +42,15 @@ def logprobs_sound(turns: Sequence[Turn]) -> Verdict:
         f"of {n} tokens {missing} are missing or not finite, {above} above 0, {zero} exactly 0, {round_values} at -100"
     )
     advice = "a fallback stands in for what the engine did not return; let it raise instead"
-    near = sum(NEAR < v < 0 for v in good)
-    by_fallback = near < 0.02 * zero and all(t.whole_softmax for t in turns if t.logprobs is not None)
-    if (missing + above + round_values) / n > 0.01 or (zero / n > 0.5 and by_fallback):
-        return fail(said, advice, value=(missing + above + zero + round_values) / n, limit=0.01)
-    if missing + above + round_values or (zero / n > 0.2 and near < 0.02 * zero):
-        return warn(said, advice, value=(missing + above + zero + round_values) / n, limit=0.0)
+    whole = all(t.whole_softmax for t in turns if t.logprobs is not None)
+    sure = whole and sum(NEAR < v < 0 for v in good) >= 0.02 * zero
+    broken, value = missing + above + round_values, (missing + above + zero + round_values) / n
+    if broken / n > 0.01 or (whole and not sure and zero / n > 0.5):
+        return fail(said, advice, value=value, limit=0.01)
+    if broken or (not sure and zero / n > (0.2 if whole else 0.99)):
+        return warn(said, advice, value=value, limit=0.0)
+    if not whole and zero / n > 0.5:
+        return unknown(f"{said}, as where truncation leaves one token, or where a fallback stands in", value=value)
     return passed(said, value=zero / n, limit=0.5)
 
 
