@@ -25,7 +25,7 @@ from unittest import mock
 
 from trueloop.config import resolve
 from trueloop.faults.beds import beds, warm_model
-from trueloop.loop.liveness import Liveness
+from trueloop.loop.liveness import Liveness, LivenessConfig
 from trueloop.loop.loop import Loop
 from trueloop.loop.monitor import Monitor
 from trueloop.preflight.gate import Gate
@@ -99,10 +99,11 @@ def main(folder: Path, steps: int, size: Sequence[str]) -> None:
         own, waited = (sum(s[k] for s in spent) / len(found[STEP[1]]) for k in (0, 1))
         total += own if (kind, name) in CHECKS else 0.0
         print(f"  {kind.__name__}.{name}: {1e3 * own:.2f} ms = {own / cpu:.2%}; clock {1e3 * waited:.2f} ms")
+    every = LivenessConfig().probe_every
     pairs = [(a[0], b[0]) for a, b in zip(found[STEP[0]], alone[STEP[0]], strict=False)]
-    asked = [a - b for k, (a, b) in enumerate(pairs) if k and k % 5 == 0]
-    others = [a - b for k, (a, b) in enumerate(pairs) if k % 5]
-    rides = (statistics.median(asked) - statistics.median(others)) / 5 if asked else 0.0
+    asked = [a - b for k, (a, b) in enumerate(pairs) if k and k % every == 0]
+    others = [a - b for k, (a, b) in enumerate(pairs) if k % every]
+    rides = (statistics.median(asked) - statistics.median(others)) / every if asked else 0.0
     print(f"  the probe's ride along: {1e3 * rides:.2f} ms = {rides / cpu:.2%}")
     print(f"  all: {(total + rides) / cpu:.2%} of a step")
 

@@ -120,10 +120,10 @@ def test_an_adapters_first_step_and_a_tiny_learning_rate_raise_nothing(tmp_path:
 
 
 def test_the_sampler_is_asked_when_it_is_due(fixture: Fixture) -> None:
-    asked = [step for step in range(1, 11) if "served.sampler_holds_trainer_weights" in fixture.take()]
-    assert asked == [1, 2, 5, 10]
+    asked = [step for step in range(1, 21) if "served.sampler_holds_trainer_weights" in fixture.take()]
+    assert asked == [1, 2, 10, 20]
     fixture.sampler.engine.checksum = "b"
-    for _ in range(4):
+    for _ in range(9):
         fixture.take()
     assert fixture.take()["served.sampler_holds_trainer_weights"].status == "fail"
 

@@ -182,6 +182,7 @@ def _stale(id: str, what: str, plant: Callable[[], Any], *, caught_by: tuple[str
         when="during",
         bed=bed,
         plant=plant,
+        overrides=("loop.liveness.sampler_every=5", "loop.liveness.probe_every=5"),
         steps=STEPS,
     )
 

@@ -47,8 +47,8 @@ class LivenessConfig(Config):
     """
 
     every: Annotated[int, Field(ge=1)] = 1
-    sampler_every: Annotated[int, Field(ge=1)] = 5
-    probe_every: Annotated[int, Field(ge=1)] = 5
+    sampler_every: Annotated[int, Field(ge=1)] = 10
+    probe_every: Annotated[int, Field(ge=1)] = 10
     probes: Annotated[int, Field(ge=0)] = 4
 
 
