@@ -12,10 +12,15 @@ HEADER = {
     "verdicts.py": "ratio to math-verify",
     "step_vs_plain.py": "| case | loop | sampling, CPU s | training, CPU s |",
 }
+BY_HAND = {
+    "check_cost.py": "trains the world's policy first, which takes minutes",
+    "faults_vs_peers.py": "installs the peer in an environment of its own",
+}
+"""Why a script is not run here."""
 
 
 def test_every_script_is_tried():
-    assert {script.name for script in BENCH.glob("*.py")} == HEADER.keys()
+    assert {script.name for script in BENCH.glob("*.py")} == HEADER.keys() | BY_HAND.keys()
 
 
 @pytest.mark.slow
