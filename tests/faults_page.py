@@ -18,8 +18,9 @@ BEGIN, END = "<!-- table of faults -->\n", "<!-- end of the table of faults -->"
 
 
 def found(folder=RESULTS):
-    """Fault -> (caught by, when), of every case of the study."""
-    cases = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    """Fault -> (caught by, when), of every case of the study, the latest last."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    cases = [json.loads(path.read_text()) for path in paths]
     return {fault: (by, when) for case in cases for fault, by, when in case.get("rows", [])}
 
 

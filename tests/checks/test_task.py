@@ -119,3 +119,7 @@ def test_completions_are_judged_alike_twice():
     assert checks.completions_judged([error] * 20 + [right] * 20, [], 0.01).status == "fail"
     assert checks.completions_judged([error] + [right] * 200, [], 0.01).status == "warn"
     assert checks.completions_judged([], [], 0.01).status == "unknown"
+
+
+def test_more_may_be_paid_than_any_reading_finds_right():
+    assert task.readings_agree({"strict": 2, "lenient": 4}, 60, 64).status == "pass"

@@ -263,7 +263,7 @@ def readings_agree(readings: Mapping[str, int], paid: int, rows: int) -> Verdict
     shares = ", ".join(f"{name} {n / rows:.0%}" for name, n in readings.items())
     shown = f"of {rows} completions, right by reading: {shares}; {paid / rows:.0%} earn full reward"
     value = {name: n / rows for name, n in readings.items()} | {"paid": paid / rows}
-    gap = interval(readings[widest] - paid, rows)[0]
+    gap = interval(max(readings[widest] - paid, 0), rows)[0]
     if gap > 0.10 and paid < 0.1 * readings[widest]:
         return warn(
             shown,

@@ -306,7 +306,7 @@ FAULTS = (
         id="infinite_logprob",
         mechanism="values",
         what="one log-probability is minus infinity",
-        caught_by=GAP,
+        caught_by=(*GAP, "sampling.logprobs_valid"),
         plant=_claims(lambda values: [*values[:-1], -math.inf]),
         refused="finite|nan or inf",
     ),
