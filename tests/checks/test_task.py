@@ -122,4 +122,4 @@ def test_completions_are_judged_alike_twice():
 
 
 def test_more_may_be_paid_than_any_reading_finds_right():
-    assert task.readings_agree({"strict": 2, "lenient": 4}, 60, 64).status == "pass"
+    assert checks.readings_agree({"strict": 2, "lenient": 4}, 60, 64).status == "pass"
