@@ -59,8 +59,8 @@ def summary(results):
         f"{len(tried)} faults in runs of the embedded worlds, {len(caught)} caught ({len(caught) * share:.1f} %), "
         f"{early} of them before the first optimizer step ({early * share:.1f} %).  They stand for "
         f"{len(numbers)} of {len(RECORDED)} failures on record.\n\n"
-        "Most were written by the authors of the checks, and some checks were changed after a fault had got through: the\n"
-        "table shows that each mechanism is watched, and is no estimate for other faults.  `tests/study/run.py faults`\n"
+        "Most were written by the authors of the checks, and some checks were changed after a fault had got through:\n"
+        "the table shows that each mechanism is watched, and is no estimate for other faults.  The study `faults`\n"
         "plants them all again.\n"
     )
 
