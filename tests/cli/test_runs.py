@@ -30,6 +30,7 @@ def test_a_run_of_the_smallest_kind_from_beginning_to_resume(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     task = 'task={kind="arithmetic", lowest=1, highest=9, held_out=0.1, max_tokens=8}'
     small = [task, "rows_per_step=4", "guard.problems=3", "loop.steps=2"]
+    small.append('allow."data.answers_cut"="the smallest run"')
     assert cli.main(["run", "sft/arithmetic", *(word for s in small for word in ("--set", s))]) == 0
     assert cli.main(["resume", "runs/sft/arithmetic", "--set", "loop.steps=4"]) == 0
     assert [row["step"] for row in Run.open(Path("runs/sft/arithmetic")).metrics()] == [1, 2, 3, 4]

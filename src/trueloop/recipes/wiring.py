@@ -96,7 +96,7 @@ class Common(Config):
     loop: LoopConfig
     guard: Evaluating | None = None
     retention: Retention = Retention()
-    allow: Mapping[str, str] = Field(default_factory=dict)
+    allow: dict[str, str] = Field(default_factory=dict)
     expects: str | None = None
 
 
