@@ -11,6 +11,7 @@ import pytest
 from trueloop.config import Resolved, plain
 from trueloop.loop.loop import Ending
 from trueloop.models import Policy
+from trueloop.preflight.gate import Gate
 from trueloop.recipes import sampling, sft, wiring
 from trueloop.store.run import Run
 from trueloop.train.step import Trainer
@@ -39,12 +40,13 @@ def run(settings: sampling.Common, out: Path, *, resume: bool = False) -> tuple[
     """A recipe that trains nothing: how it ended, and the fingerprint of every policy that it was given."""
     seen: list[str] = []
 
-    async def train(config: sampling.Common, policy: Policy, store: Run) -> Ending:
-        seen.append(policy.fingerprint())
+    async def train(config: sampling.Common, policy: Policy, store: Run, rehearsing: sampling.Rehearsing) -> Ending:
+        if not rehearsing.only:
+            seen.append(policy.fingerprint())
         return Ending(step=0, outcome="completed", why="nothing to do")
 
     resolved = Resolved(recipe="none", config=settings, presets=(), difference={}, raw=plain(settings))
-    return sampling.run("none", settings, resolved, out, resume, train, data={"more": "abc"}), seen
+    return sampling.run("none", settings, resolved, out, resume, train, gate=Gate(), data={"more": "abc"}), seen
 
 
 def test_what_is_trained_starts_where_the_warm_start_ended(tmp_path: Path) -> None:
