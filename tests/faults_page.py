@@ -4,6 +4,7 @@ What caught each fault, and when, is what the study `faults` found last (tests/s
 """
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def faults_table(results):
     lines = ["| fault | what was done | caught by | when |", "|---|---|---|---|"]
     for fault in sorted(FAULTS.values(), key=lambda f: order[f.mechanism]):
         by, when = results.get(fault.id, ("not tried", "-"))
-        caught = f"`{by}`" if " " not in by and by != "-" else cell(by)[:160]
+        caught = f"`{by}`" if " " not in by and by != "-" else re.sub(r"/\S+", "...", cell(by))[:160]
         lines.append(f"| `{fault.id}` | {cell(fault.what)} | {caught} | {when} |")
     return "\n".join(lines) + "\n"
 

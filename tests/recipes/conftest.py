@@ -1,4 +1,4 @@
-"""Runs of two steps of random models mean nothing, and their tests are about other things: nothing refuses them here."""
+"""Runs of two steps of random models mean nothing, and their tests are about other things: nothing refuses them."""
 
 import pytest
 
