@@ -292,6 +292,7 @@ def test_ctrl_c_twice_is_one_line():
     code = """
         import os, signal, sys
         from trueloop.cli import entry as cli
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
         def interrupted(arguments):
             os.kill(os.getpid(), signal.SIGINT)
         fail = cli._fail
