@@ -116,3 +116,15 @@ def test_a_reward_that_does_not_move_is_said_late():
     still = [{"reward/all": 0.3 + 0.02 * (k % 3)} for k in range(60)]
     assert rewards.learning(history(49, *still[:49])).status == "unknown"
     assert rewards.learning(history(60, *still)).status == "warn"
+
+
+def test_a_supervised_run_may_change_its_format_on_the_way():
+    seen = Seen(Setup(steps=400, lr=1e-3))
+    for k in range(1, 20):
+        seen.add({"step": k, "version": k})
+    for mean, se in ((0.075, 0.019), (0.0, 0.0)):
+        seen.add_evaluation({"strict": {"mean": mean, "se": se}, "lenient": {"mean": 0.2, "se": 0.03}})
+    assert rewards.held_out(seen).status == "pass"  # 15 of 200 and then none: twice the error of the first is not four
+    seen.add_evaluation({"strict": {"mean": 0.5, "se": 0.035}, "lenient": {"mean": 0.6, "se": 0.03}})
+    seen.add_evaluation({"strict": {"mean": 0.0, "se": 0.0}, "lenient": {"mean": 0.6, "se": 0.03}})
+    assert rewards.held_out(seen).status == "warn"

@@ -201,20 +201,23 @@ def _pool(rows: Sequence[Row]) -> tuple[float, float]:
     "rewards.held_out",
     when="during",
     question="Does the guard rise when the reward does?",
-    limit=f"no evaluation {Z:g} standard errors and 5 points below the best one before; a fail at half of it",
+    limit=f"no evaluation {Z:g} standard errors and 5 points below the best one before; a fail at half of it, where "
+    "a reward trains: imitation has no reward to be hacked, and may change the format on its way",
 )
 def held_out(seen: Seen) -> Verdict:
-    """The same model on held-out problems: what trains is not what is wanted if only the reward rises."""
+    """The same model on held-out problems: what trains is not what is wanted if only the reward rises.
+
+    An accuracy near 0 has a standard error near 0 by its own values; that of the best one stands in for it.
+    """
     for name in ("strict", "lenient"):
         found = [(v["mean"], v.get("se") or 0.0) for e in seen.evaluations if isinstance(v := e.get(name), dict)]
         if len(found) < 2:
             continue
         (now, se), (best, best_se) = found[-1], max(found[:-1])
-        rose = _rise(seen)
-        shown = f"the guard's {name} accuracy is {now:.1%}, it has been {best:.1%}; the reward {rose}"
+        shown = f"the guard's {name} accuracy is {now:.1%}, it has been {best:.1%}; the reward {_rise(seen)}"
         advice = "compare the rollouts that are paid with the guard's answers; stop at the best checkpoint"
-        if best - now > max(0.05, Z * math.hypot(se, best_se)):
-            worse = now < best / 2
+        if best - now > max(0.05, Z * math.hypot(max(se, best_se), best_se)):
+            worse = now < best / 2 and seen.setup.rewarded
             return (fail if worse else warn)(shown, advice, value=now, limit=best)
     return (
         passed("no evaluation is below one before it") if len(seen.evaluations) > 1 else unknown("no two evaluations")
