@@ -9,7 +9,7 @@ import pytest
 
 from running_rows import SETUP, healthy, history
 from trueloop.checks.running import rewards
-from trueloop.checks.running.seen import Seen
+from trueloop.checks.running.seen import Seen, Setup
 
 ALL = (rewards.signal, rewards.constant, rewards.collapse, rewards.format, rewards.learning)
 DEAD = {"groups/flat": 1.0, "groups/all_passed": 0.0, "reward/all": 0.0, "reward/std": 0.0}
