@@ -4,8 +4,8 @@
 
 Trains the arithmetic world from its warm-started policy, which is made once and kept in FOLDER, and times every call
 that checks add to a step, within the very steps that they watch: a busy machine slows both alike.  The greedy probe
-rides along in the sampling of a step, so a second run without it says what its steps take alone.  Seconds are those of
-this process on the CPUs; those of the clock, which wait for the disk too, stand beside them.
+rides along in the sampling of a step and is charged with its share of the tokens there.  Seconds are those of this
+process on the CPUs; those of the clock, which wait for the disk too, stand beside them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,10 +25,12 @@ from unittest import mock
 
 from trueloop.config import resolve
 from trueloop.faults.beds import beds, warm_model
-from trueloop.loop.liveness import Liveness, LivenessConfig
+from trueloop.loop.liveness import Liveness
 from trueloop.loop.loop import Loop
 from trueloop.loop.monitor import Monitor
 from trueloop.preflight.gate import Gate
+from trueloop.store.run import Run
+from trueloop.store.trace import read_rollouts
 
 STEP = ("Loop._fill", "Loop._one")
 CHECKS = ((Loop, "_before"), (Monitor, "measure"), (Monitor, "after_step"), (Liveness, "row"))
@@ -36,7 +38,6 @@ WITHIN = ((Liveness, "before"),)
 """A part of what is before it."""
 
 TIMED = ((Loop, "_fill"), (Loop, "_one"), *CHECKS, *WITHIN)
-NEVER = 10**6
 Seconds = tuple[float, float]
 
 
@@ -67,8 +68,11 @@ def timed(call: Callable[..., Any], seconds: list[Seconds]) -> Callable[..., Any
     return waited if inspect.iscoroutinefunction(call) else plain
 
 
-def run(folder: Path, overrides: Sequence[str], *, only: bool = False) -> dict[str, list[Seconds]]:
-    """Seconds of each call by name.  only: nothing but the preflight, whose seconds are at `before`."""
+def run(folder: Path, overrides: Sequence[str], *, only: bool = False) -> tuple[dict[str, list[Seconds]], list[float]]:
+    """Seconds of each call by name, and the probe's share of the tokens of each step.
+
+    only  nothing but the preflight, whose seconds are at `before`
+    """
     bed = beds(warm_model(folder))["rlvr"]
     resolved = resolve(bed.recipe.Config, bed.source, [*bed.overrides, *overrides])
     found: dict[str, list[Seconds]] = defaultdict(list)
@@ -77,7 +81,17 @@ def run(folder: Path, overrides: Sequence[str], *, only: bool = False) -> dict[s
             call = timed(getattr(kind, name), found[f"{kind.__name__}.{name}"])
             stack.enter_context(mock.patch.object(kind, name, call))
         timed(bed.recipe.run, found["before"])(resolved.config, resolved, Path(work) / "run", False, Gate(only=only))
-    return found
+        return found, [] if only else probed(Run.open(Path(work) / "run"))
+
+
+def probed(run: Run) -> list[float]:
+    """The probe's share of the completions' tokens, step by step."""
+    asked = {row["step"]: row["probe"]["answers"] for row in run.liveness() if "probe" in row}
+    drawn: Counter[int] = Counter()
+    for row in read_rollouts(run.path, columns=("step", "loss_mask")):
+        drawn[row["step"]] += sum(row["loss_mask"])
+    own = {step: sum(len(answer["tokens"]) for answer in asked.get(step, ())) for step in drawn}
+    return [own[step] / (own[step] + drawn[step]) for step in sorted(drawn)]
 
 
 def main(folder: Path, steps: int, size: Sequence[str]) -> None:
@@ -85,9 +99,9 @@ def main(folder: Path, steps: int, size: Sequence[str]) -> None:
     overrides = [f"loop.steps={steps}", f"loop.checkpoint_every={steps}"]
     if size:
         overrides += [f"flow.problems_per_step={size[0]}", f"flow.samples={{kind='fixed', n={size[1]}}}"]
-    before = run(folder, overrides, only=True)["before"][0]
+    before = run(folder, overrides, only=True)[0]["before"][0]
     print(f"before the first step, start to end: {before[1]:.1f} s (CPUs {before[0]:.1f} s)")
-    found, alone = run(folder, overrides), run(folder, [*overrides, f"loop.liveness.probe_every={NEVER}"])
+    found, shares = run(folder, overrides)
     cpu, clock = (
         statistics.fmean(a[k] + b[k] for a, b in zip(*(found[name] for name in STEP), strict=False)) for k in (0, 1)
     )
@@ -99,11 +113,7 @@ def main(folder: Path, steps: int, size: Sequence[str]) -> None:
         own, waited = (sum(s[k] for s in spent) / len(found[STEP[1]]) for k in (0, 1))
         total += own if (kind, name) in CHECKS else 0.0
         print(f"  {kind.__name__}.{name}: {1e3 * own:.2f} ms = {own / cpu:.2%}; clock {1e3 * waited:.2f} ms")
-    every = LivenessConfig().probe_every
-    pairs = [(a[0], b[0]) for a, b in zip(found[STEP[0]], alone[STEP[0]], strict=False)]
-    asked = [a - b for k, (a, b) in enumerate(pairs) if k and k % every == 0]
-    others = [a - b for k, (a, b) in enumerate(pairs) if k % every]
-    rides = (statistics.median(asked) - statistics.median(others)) / every if asked else 0.0
+    rides = statistics.fmean(share * spent[0] for share, spent in zip(shares, found[STEP[0]], strict=False))
     print(f"  the probe's ride along: {1e3 * rides:.2f} ms = {rides / cpu:.2%}")
     print(f"  all: {(total + rides) / cpu:.2%} of a step")
 

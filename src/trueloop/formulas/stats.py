@@ -96,6 +96,8 @@ def _least_share(successes: int, n: int, tail: float) -> float:
     """The share under which so many successes or more of n come with the probability `tail`, by bisection."""
     if successes == 0:
         return 0.0
+    if successes == n:
+        return float(tail ** (1 / n))
     i = np.arange(1, n + 1)
     ways = np.concatenate([[0.0], np.cumsum(np.log((n - i + 1) / i))])[successes:]
     more = np.arange(successes, n + 1)

@@ -10,16 +10,22 @@ from torch import Tensor
 
 from trueloop.models.bits import checksums, digest
 
-SAMPLED = 4096
+SAMPLED = 1024
 """Numbers of each tensor by which the size of a change is measured: of whether there is one, every bit tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glance:
-    """The trained tensors at one moment.  sums: name -> a checksum of all its bits; samples: some of its numbers."""
+    """The trained tensors at one moment.
+
+    sums     name -> a checksum of all its bits
+    samples  some numbers of each, one tensor after the other, float32
+    lengths  how many of each
+    """
 
     sums: dict[str, int]
-    samples: dict[str, Tensor]
+    samples: Tensor
+    lengths: Tensor
 
     @property
     def digest(self) -> str:
@@ -40,18 +46,18 @@ class Movement:
 @torch.no_grad()
 def glance(named: Mapping[str, Tensor]) -> Glance:
     """Look at all of them; their numbers are copied only in part."""
-    return Glance(sums=checksums(named), samples={name: _sample(tensor) for name, tensor in named.items()})
+    samples = [_sample(tensor) for tensor in named.values()]
+    lengths = torch.tensor([len(sample) for sample in samples], device=samples[0].device)
+    return Glance(sums=checksums(named), samples=torch.cat(samples), lengths=lengths)
 
 
 @torch.no_grad()
 def movement(before: Glance, after: Glance, numels: Mapping[str, int]) -> Movement:
     """What changed.  numels: numbers of each whole tensor, by which the overall size weighs them."""
-    names = list(after.sums)
-    found = [
-        torch.stack(((new - old).square().mean(), new.square().mean(), old.abs().mean()))
-        for old, new in ((before.samples[name], after.samples[name]) for name in names)
-    ]
-    rows = dict(zip(names, torch.stack(found).double().tolist(), strict=True))
+    names, old, new = list(after.sums), before.samples, after.samples
+    found = torch.stack(((new - old).square(), new.square(), old.abs()), dim=1)
+    means = torch.segment_reduce(found, "mean", lengths=after.lengths, axis=0)
+    rows = dict(zip(names, means.double().tolist(), strict=True))
     moved_sq = sum(numels[name] * row[0] for name, row in rows.items())
     size_sq = sum(numels[name] * row[1] for name, row in rows.items())
     return Movement(
@@ -71,4 +77,4 @@ def without_gradient(gradients: Mapping[str, Tensor]) -> list[str]:
 
 def _sample(tensor: Tensor) -> Tensor:
     flat = tensor.detach().reshape(-1)
-    return flat[:: max(1, flat.numel() // SAMPLED)].float().clone()
+    return flat[:: max(1, flat.numel() // SAMPLED)].float()

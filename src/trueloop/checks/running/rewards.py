@@ -139,8 +139,9 @@ def collapse(seen: Seen) -> Verdict:
     means = [(m, s, _rollouts(r)) for r in seen.rows if (m := _of(r, "reward/all")) is not None for s in [_std(r)]]
     if len(means) < FIRST + 4:
         return unknown(f"fewer than {FIRST + 4} steps with rewards")
-    now = statistics.fmean(m for m, _, _ in means[-4:])
-    best = max(statistics.fmean(m for m, _, _ in means[k : k + FIRST]) for k in range(len(means) - FIRST - 3))
+    values = [m for m, _, _ in means]
+    now = statistics.fmean(values[-4:])
+    best = max(sum(values[k : k + FIRST]) for k in range(len(means) - FIRST - 3)) / FIRST
     spread = statistics.fmean(s for _, s, _ in means)
     error = spread * math.sqrt(1 / max(sum(n for _, _, n in means[-4:]), 1) + 1 / (FIRST * max(means[0][2], 1)))
     shown = f"the reward is {now:.3g} over four steps, its best eight were {best:.3g}"
@@ -177,24 +178,19 @@ def _rollouts(row: Row) -> float:
 )
 def format(seen: Seen) -> Verdict:
     """The gap between the lenient and the strict reading of the same completions."""
-    rows = [r for r in seen.rows if _of(r, "parts/strict") is not None and _of(r, "parts/lenient") is not None]
-    if len(rows) < FIRST:
+    read = ((_of(row, "parts/strict"), _of(row, "parts/lenient")) for row in seen.rows)
+    gaps = [lenient - strict for strict, lenient in read if strict is not None and lenient is not None]
+    if len(gaps) < FIRST:
         return unknown(f"fewer than {FIRST} steps graded both ways")
-    fours = [_pool(rows[k : k + 4]) for k in range(len(rows) - 3)]
-    strict, lenient = fours[-1]
-    tight = min(gap for gap in (loose - exact for exact, loose in fours[:-3] or fours[:1]))
-    gap, n = lenient - strict, 4 * max(_rollouts(rows[-1]), 1)
+    fours = [sum(gaps[k : k + 4]) / 4 for k in range(len(gaps) - 3)]
+    gap, tight = fours[-1], min(fours[:-3] or fours[:1])
+    n = 4 * max(_rollouts(seen.row), 1)
     error = math.sqrt((gap * (1 - gap) + tight * (1 - tight) + 0.5 / n) / n) if 0 <= gap <= 1 else 1.0
     shown = f"right in another format: {gap:.1%} of the completions, {tight:.1%} in the best four steps"
     advice = "read the rollouts; lower leniency, or stop at the best checkpoint: the policy is paid for another format"
     if gap - tight > 0.15 and gap - tight > Z * error:
         return warn(shown, advice, value=gap, limit=tight + 0.15)
     return passed(shown, value=gap, limit=tight + 0.15)
-
-
-def _pool(rows: Sequence[Row]) -> tuple[float, float]:
-    strict = statistics.fmean(_of(r, "parts/strict") or 0.0 for r in rows)
-    return strict, statistics.fmean(_of(r, "parts/lenient") or 0.0 for r in rows)
 
 
 @check(

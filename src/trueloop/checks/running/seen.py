@@ -133,6 +133,8 @@ class Seen:
 
 def number(value: Json) -> float | None:
     """A number, or the mean of an estimate with its interval; None for anything else."""
+    if type(value) is float:
+        return value
     if isinstance(value, Mapping):
         value = value.get("mean")
     return float(value) if isinstance(value, float | int) and not isinstance(value, bool) else None
