@@ -26,3 +26,11 @@ def test_what_is_no_record_is_said(tmp_path, capsys):
     path.write_text('{"prompt": "a"}\n')
     assert main(["doctor", str(path)]) == 1
     assert "line 1: no completion; found prompt" in capsys.readouterr().err
+
+
+def test_two_runs_are_held_side_by_side(tmp_path, capsys):
+    run, other = healthy_run(tmp_path / "run"), healthy_run(tmp_path / "other")
+    assert main(["doctor", str(run), "--beside", str(other), "--varies", "optim.lr"]) == 1
+    assert "arms-differ-in-more" in capsys.readouterr().out
+    assert main(["doctor", str(run), "--varies", "optim.lr"]) == 2
+    assert "add --beside RUN" in capsys.readouterr().err

@@ -22,7 +22,7 @@ def test_healthy_only_if_nothing_contradicts():
     assert ids([*FINE, result("outcome.seeds", "unknown")]) == ["healthy"]
     assert ids(FINE, [result("sampling.length", "warn")]) == ["healthy"]
     assert ids(FINE, [result("made.up", "fail")]) == ["unclear"]
-    assert ids([*FINE, result("outcome.seeds", "fail")]) == ["unclear"]
+    assert ids([*FINE, result("outcome.made_up", "fail")]) == ["unclear"]
     assert ids(FINE, [result("made.up", "fail", allowed="a control")]) == ["healthy"]
 
 

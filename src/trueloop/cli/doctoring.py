@@ -17,6 +17,12 @@ def add(commands: Any) -> None:
     doctor.add_argument(
         "record", type=Path, metavar="RUN_OR_JSONL", help="a run directory, or JSON lines of prompt, completion, reward"
     )
+    doctor.add_argument(
+        "--beside", type=Path, action="append", default=[], metavar="RUN", help="a run that it is to be compared with"
+    )
+    doctor.add_argument(
+        "--varies", action="append", default=[], metavar="KEY", help="the key in which compared runs are meant to differ"
+    )
     doctor.add_argument("--json", action="store_true", help="print the diagnoses as JSON")
     doctor.set_defaults(command=_doctor)
 
@@ -25,8 +31,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
     """0 where it is healthy, or has the diagnosis that it declares; 1 otherwise."""
     from trueloop.checks.outcome.ending import as_expected
     from trueloop.doctor import as_json, examine, words
+    from trueloop.errors import ConfigError
 
-    report = examine(arguments.record)
+    if arguments.varies and not arguments.beside:
+        raise ConfigError("--varies names what differs between runs, and there is one run: add --beside RUN")
+    report = examine(arguments.record, arguments.beside, arguments.varies)
     if arguments.json:
         print(json_text(as_json(report)))
     else:

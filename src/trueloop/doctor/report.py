@@ -10,6 +10,7 @@ from statistics import fmean
 from trueloop.checks.base import excerpt, listed
 from trueloop.checks.transcripts.turns import Turn, target_of
 from trueloop.doctor.asking import ask
+from trueloop.doctor.beside import beside
 from trueloop.doctor.causes import HEALTHY
 from trueloop.doctor.examples import examples
 from trueloop.doctor.plotting import plot
@@ -57,13 +58,18 @@ class Report:
         return found
 
 
-def examine(path: Path) -> Report:
+def examine(path: Path, others: Sequence[Path] = (), varies: Sequence[str] = ()) -> Report:
     """Read a run directory or a file of transcripts, and say what is most likely wrong.
+
+    others, varies  runs that it is to be compared with, and the keys in which they are meant to differ
 
     Raises `StoreError` or `DataError` where it is neither.
     """
     record = read_record(path)
     asked = ask(record)
+    if others:
+        compared = beside(path, others, varies)
+        asked = [*(r for r in asked if r.id not in {c.id for c in compared}), *compared]
     expected = record.setting("expects")
     return Report(
         record=record,

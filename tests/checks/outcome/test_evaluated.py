@@ -33,14 +33,6 @@ def test_effect():
     assert status(0.5, 0.505, n=10_000) == "warn"
 
 
-def test_paired_effect_is_corrected_for_the_number_of_candidates():
-    differences = [1.0] * 8 + [0.0] * 80 + [-1.0] * 1
-    assert evaluated.paired_effect(differences).status == "pass"
-    assert evaluated.paired_effect(differences, candidates=20).status == "unknown"
-    assert evaluated.paired_effect([-d for d in differences]).status == "fail"
-    assert evaluated.paired_effect([1.0] * 3).status == "unknown"
-
-
 def test_best_of_several():
     assert evaluated.best_of_several(points(0.2, 0.6, 0.7, 0.8)).status == "pass"
     assert evaluated.best_of_several(points(0.4, 0.5, 0.51, 0.49, 0.5)).status == "warn"

@@ -181,11 +181,12 @@ def as_expected(found: Sequence[str], expected: str) -> Verdict:
     "outcome.only_the_named_key_differs",
     when="after",
     question="Do compared runs differ in nothing but what is named?",
-    limit="fail for any other key of the configuration, data or commit that differs; seeds and names of places may",
+    limit="fail for any other key of the configuration, data, code or package that differs; seeds, what is kept and what "
+    "is allowed may",
 )
 def only_the_named_key_differs(differing: Sequence[str], named: Sequence[str]) -> Verdict:
     """Dotted keys that differ between runs, and those that the comparison is about."""
-    harmless = ("seed", "out", "loop.checkpoint_every", "retention", "verifier_workers")
+    harmless = ("seed", "loop.checkpoint_every", "retention", "verifier_workers", "allow", "expects")
     other = [key for key in differing if not any(key == n or key.startswith(f"{n}.") for n in (*named, *harmless))]
     absent = [n for n in named if not any(key == n or key.startswith(f"{n}.") for key in differing)]
     if other:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trueloop.checks.base import Verdict, check, fail, listed, passed, unknown, warn
 from trueloop.checks.limits import share_is_low
-from trueloop.formulas.stats import Estimate, highest_by_chance, paired_differences, student_quantile
+from trueloop.formulas.stats import Estimate, highest_by_chance, student_quantile
 
 SMALL = 0.05
 """Half a width of an interval that is narrow enough to say that there is no effect worth the name."""
@@ -65,29 +65,6 @@ def effect(points: Sequence[Point]) -> Verdict:
         f"{points[-1].step}: {gain:+.1%} [{low:+.1%}, {high:+.1%}]"
     )
     return _effect(said, gain, low, high)
-
-
-@check(
-    "outcome.paired_effect",
-    when="after",
-    question="Is the candidate better than the baseline on the same problems?",
-    limit="95 % interval of the paired difference, corrected for the number of candidates: pass above 0, fail below 0",
-)
-def paired_effect(differences: Sequence[float], candidates: int = 1) -> Verdict:
-    """Candidate minus baseline of each problem; `candidates` is how many it was chosen from."""
-    if len(differences) < 8:
-        return unknown(f"{len(differences)} problems: too few to tell")
-    (found,) = paired_differences([differences])
-    if found.low is None or found.high is None:
-        return unknown(f"all {found.n} differences are {found.mean:g}: no spread is known")
-    wider = (found.high - found.low) / 2 * _bonferroni(candidates, found.n)
-    said = f"{found.mean:+.1%} [{found.mean - wider:+.1%}, {found.mean + wider:+.1%}] on {found.n} problems"
-    return _effect(said, found.mean, found.mean - wider, found.mean + wider)
-
-
-def _bonferroni(candidates: int, n: int) -> float:
-    df = max(1, n - 1)
-    return student_quantile(1 - 0.025 / max(1, candidates), df) / student_quantile(0.975, df)
 
 
 def _effect(said: str, gain: float, low: float, high: float) -> Verdict:

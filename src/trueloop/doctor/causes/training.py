@@ -209,6 +209,18 @@ CAUSES: tuple[Cause, ...] = (
         signs={"outcome.like_with_like": (5.0, 0.0, -4.0)},
     ),
     Cause(
+        id="arms-differ-in-more",
+        says="The runs that are compared differ in more than what the comparison is about, or not in that.",
+        then="run them alike but for the named key",
+        signs={"outcome.only_the_named_key_differs": (5.0, 0.0, -4.0)},
+    ),
+    Cause(
+        id="one-run-counted-twice",
+        says="Runs that are to show the spread over seeds have the same seed.",
+        then="run it again with other seeds: --seed 1, 2",
+        signs={"outcome.seeds": (4.0, 0.0, -4.0)},
+    ),
+    Cause(
         id="best-checkpoint-by-luck",
         says="The best checkpoint is better than before training by luck alone.",
         then="report the last one, or evaluate the best again on other rows",

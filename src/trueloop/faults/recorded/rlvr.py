@@ -126,7 +126,7 @@ UNPLANTED = {
     "103": ("notes that contradict the configuration", "tables come from run records"),
     "104": (
         "an ablation whose arms differ in more than the named key",
-        "needs two runs: outcome.only_the_named_key_differs is asked of pairs of runs",
+        "needs two runs: trueloop doctor RUN --beside OTHER --varies KEY asks outcome.only_the_named_key_differs",
     ),
     "106": ("an error path that was never run", "the test suite covers error paths"),
 }
