@@ -21,7 +21,11 @@ def add(commands: Any) -> None:
         "--beside", type=Path, action="append", default=[], metavar="RUN", help="a run that it is to be compared with"
     )
     doctor.add_argument(
-        "--varies", action="append", default=[], metavar="KEY", help="the key in which compared runs are meant to differ"
+        "--varies",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="the key in which they are meant to differ",
     )
     doctor.add_argument("--json", action="store_true", help="print the diagnoses as JSON")
     doctor.set_defaults(command=_doctor)

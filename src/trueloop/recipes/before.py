@@ -47,9 +47,12 @@ def static(config: sampling.Common, tasks: Mapping[str, Task], policy: Policy, o
     yield stepping.trained(policy, policy.trainable())
     yield from affording.sampled(config, tasks, policy, out)
     yield from reading.sampled(config, tasks, policy)
-    first = next(iter(tasks.values()))
-    shots, split = round(config.shots.value(0)), config.tasks.parts[0].split
-    yield from formats(first, split, policy, shots=shots, guard=_evaluated(config.guard, first))
+    shots = round(config.shots.value(0))
+    for k, part in enumerate(config.tasks.parts):
+        task = tasks[part.task.build().name]
+        guard = _evaluated(config.guard, task) if k == 0 else None
+        for result in formats(task, part.split, policy, shots=shots, guard=guard):
+            yield result if len(tasks) == 1 else replace(result, evidence=f"{task.name}: {result.evidence}")
 
 
 async def rehearse(

@@ -36,6 +36,7 @@ def test_effect():
 def test_best_of_several():
     assert evaluated.best_of_several(points(0.2, 0.6, 0.7, 0.8)).status == "pass"
     assert evaluated.best_of_several(points(0.4, 0.5, 0.51, 0.49, 0.5)).status == "warn"
+    assert evaluated.best_of_several(points(0.4, 0.5, 0.49, 0.5, 0.51)).status == "pass", "nothing was chosen"
     assert evaluated.best_of_several(points(0.4, 0.42, 0.41)).status == "pass"
     assert evaluated.best_of_several(points(0.4, 0.5)).status == "unknown"
 

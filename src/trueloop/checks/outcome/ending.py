@@ -181,8 +181,8 @@ def as_expected(found: Sequence[str], expected: str) -> Verdict:
     "outcome.only_the_named_key_differs",
     when="after",
     question="Do compared runs differ in nothing but what is named?",
-    limit="fail for any other key of the configuration, data, code or package that differs; seeds, what is kept and what "
-    "is allowed may",
+    limit="fail for any other key of the configuration, data, code or packages that differs; seeds, what is kept and "
+    "what is allowed may",
 )
 def only_the_named_key_differs(differing: Sequence[str], named: Sequence[str]) -> Verdict:
     """Dotted keys that differ between runs, and those that the comparison is about."""

@@ -81,8 +81,8 @@ def _effect(said: str, gain: float, low: float, high: float) -> Verdict:
     "outcome.best_of_several",
     when="after",
     question="Is the best checkpoint better than before training, once the luck of the best of several is taken off?",
-    limit="warn where the 95 % interval of its gain lies above 0, and no longer once that luck is taken off (95 % "
-    "point of the highest of as many equal ones)",
+    limit="warn where the 95 % interval of its gain lies above 0, and no longer once what the best of as many equal "
+    "ones promises is taken off; where the last one is the best, nothing was chosen",
 )
 def best_of_several(points: Sequence[Point]) -> Verdict:
     """The highest of the evaluations after training began, against the one before."""
@@ -91,16 +91,16 @@ def best_of_several(points: Sequence[Point]) -> Verdict:
     if len(later) < 2 or known[0].step > 0:
         return unknown("no evaluation before training, or fewer than two after it began")
     best = max(later, key=lambda p: p.figure.mean)
-    promise, luck = highest_by_chance([p.figure.se or 0.0 for p in later])
+    promise, _ = highest_by_chance([p.figure.se or 0.0 for p in later])
     changed = change(known[0].figure, best.figure)
     gain, low, _ = changed if changed is not None else (0.0, 0.0, 0.0)
     said = (
-        f"best {best.figure.mean:.1%} at step {best.step}: {gain:+.1%}, of which the best of {len(later)} equal ones "
-        f"would promise {promise:.1%} by luck alone (95 %: {luck:.1%}); the last has {later[-1].figure.mean:.1%}"
+        f"best {best.figure.mean:.1%} at step {best.step}: {gain:+.1%} (at least {low:+.1%}), of which the best of "
+        f"{len(later)} equal ones would promise {promise:.1%} by luck; the last has {later[-1].figure.mean:.1%}"
     )
-    if low > 0 >= gain - luck - (gain - low) / 2:
-        return warn(said, "report the last one, or evaluate the best again on other rows", value=gain, limit=luck)
-    return passed(said, value=gain, limit=luck)
+    if best is not later[-1] and low > 0 >= low - promise:
+        return warn(said, "report the last one, or evaluate the best again on other rows", value=gain, limit=promise)
+    return passed(said, value=gain, limit=promise)
 
 
 @check(
