@@ -1,4 +1,4 @@
-"""One fault of each theme is planted and caught; a run without a fault is told nothing.  The study plants them all."""
+"""One fault of each mechanism is planted and caught; a run without one is told nothing.  The study plants them all."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from trueloop.faults.catalogue import FAULTS
 from trueloop.faults.outcome import SPOILED
 from trueloop.faults.recorded import RECORDED
 
-PLANTED = one_of_each_theme(list(FAULTS.values()))
+PLANTED = one_of_each(list(FAULTS.values()))
 
 
 def fault(id, mechanism="m", bed="rlvr"):
@@ -86,6 +86,6 @@ def test_a_planted_fault_is_caught_by_its_mechanism(fault, healthy_beds):
     bed, sound = healthy_beds(fault.bed)
     failed = [r.id for r in sound.values() if r.status == "fail"]
     assert not failed, f"the healthy run fails {failed}"
-    found = plant(fault, bed, {id: r.status for id, r in sound.items()})
+    found = plant(fault, bed, {id: r.status for id, r in sound.items()}, briefly=True)
     assert found.how != "missed", (found.by, found.others)
     assert fault.when != "before" or found.step == 0

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from tests.stepping_toys import rehearsal, said
 
@@ -24,8 +26,6 @@ class Deaf(Wrapped):
 
 
 def asked(whole, engine=None):
-    from dataclasses import replace
-
     whole = whole if engine is None else replace(whole, engine=engine)
     with undone(whole.trainer) as before:
         trial = take(whole.trainer, whole.streams, before)
@@ -75,6 +75,19 @@ def test_a_checkpoint_is_written_only_where_it_has_room(monkeypatch):
     with rehearsal(adapter=LoRA(rank=2, alpha=4)) as whole:
         numbers = sum(p.numel() for p in whole.trainer.trainable.values())
         assert written(whole.policy, whole.trainer) == 16 * numbers
+
+
+def test_a_checkpoint_is_tried_where_the_run_would_write_it(tmp_path, monkeypatch):
+    places, write = [], measured.checkpoint.write
+
+    def noted(place, trainer):
+        places.append(place)
+        write(place, trainer)
+
+    monkeypatch.setattr(measured.checkpoint, "write", noted)
+    with rehearsal() as whole:
+        assert asked(replace(whole, place=tmp_path))["liveness.checkpoint_loads"] == "pass"
+    assert places[0].parent.parent == tmp_path and not list(tmp_path.iterdir())
 
 
 def test_a_disk_that_refuses_a_checkpoint_ends_no_check(monkeypatch):

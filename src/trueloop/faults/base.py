@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,13 +85,14 @@ class Planted:
     results: tuple[CheckResult, ...] = field(default=(), repr=False)
 
 
-def plant(fault: Fault, bed: Bed, healthy: Mapping[str, str]) -> Planted:
+def plant(fault: Fault, bed: Bed, healthy: Mapping[str, str], *, briefly: bool = False) -> Planted:
     """Run the bed with the fault in it until it is caught, or its steps are done.
 
     healthy  what each check says of the bed without a fault; a check that warns there has caught nothing
+    briefly  what is asked before a run ends with the first fail of the fault's mechanism: the others are not known
     """
     start = time.perf_counter()
-    results, error, done = _results(fault, bed)
+    results, error, done = _results(fault, bed, _stop_at(fault.caught_by) if briefly else _go_on)
     seconds = time.perf_counter() - start
     loud = [(step, r) for step, r in results if r.status in ("fail", "warn") and healthy.get(r.id) != r.status]
     mine = [(step, r) for step, r in loud if r.id in fault.caught_by]
@@ -124,9 +125,27 @@ def healthy(bed: Bed, steps: int = 0) -> dict[str, CheckResult]:
 _GRAVITY = ("pass", "unknown", "warn", "fail")
 
 
-def _results(fault: Fault, bed: Bed) -> tuple[list[tuple[int, CheckResult]], str | None, int]:
+class _Caught(Exception):
+    """Ends a run whose fault is caught; no error of the package, so that nothing on the way takes it for one."""
+
+
+def _stop_at(caught_by: Sequence[str]) -> Callable[[CheckResult], None]:
+    def stop(result: CheckResult) -> None:
+        if result.id in caught_by and result.status == "fail":
+            raise _Caught
+
+    return stop
+
+
+def _go_on(result: CheckResult) -> None:
+    """Whatever it says."""
+
+
+def _results(
+    fault: Fault, bed: Bed, show: Callable[[CheckResult], None] = _go_on
+) -> tuple[list[tuple[int, CheckResult]], str | None, int]:
     """(step, result) of every check; the message of the error that ended it, if one did; steps that were done."""
-    gate = Gate(only=fault.when == "before")
+    gate = Gate(only=fault.when == "before", show=show)
     overrides = [*bed.overrides, *fault.overrides, *([f"loop.steps={fault.steps}"] if fault.steps else [])]
     error = None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -135,6 +154,8 @@ def _results(fault: Fault, bed: Bed) -> tuple[list[tuple[int, CheckResult]], str
             with bed.around(), fault.plant():
                 resolved = resolve(bed.recipe.Config, bed.source, overrides)
                 bed.recipe.run(resolved.config, resolved, out, False, gate)
+        except _Caught:
+            pass
         except TrueloopError as failure:
             error = str(failure)
         except UNRELATED as failure:

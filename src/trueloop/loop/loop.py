@@ -291,7 +291,9 @@ class Loop:
         if failed := [r for r in results if r.refuses]:
             words = "; ".join(f"{r.id}: {r.evidence}; {r.advice}" for r in failed)
             self._save_failure(self.step, {"error": CheckFailed.__name__, "why": words})
-            raise CheckFailed(f"step {self.step}: {words}")
+            kept = self.run.checkpoints.latest()
+            good = f"the last good checkpoint is {kept.path}" if kept else "there is no checkpoint from before"
+            raise CheckFailed(f"step {self.step}: {words}\n{good}; trueloop doctor {self.run.path} says more")
 
     def _save_failure(self, step: int, why: Mapping[str, Json]) -> None:
         """The step with all that repeats it; what ended it matters more than a bundle that cannot be written."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from trueloop.engines.base import Engine
@@ -45,6 +46,7 @@ class Rehearsal:
     rewarded  rewards make the advantages; False where they only tell how good completions are
     learned   False where a warm start is to come first: what these completions are worth says nothing yet
     configured  the run's settings, plain: what is measured can be held against what was asked for
+    place     the run's directory, where its checkpoints would be written; None: a temporary one
     """
 
     policy: Policy
@@ -59,6 +61,7 @@ class Rehearsal:
     learned: bool = True
     rewarded: bool = True
     configured: Mapping[str, Any] = field(default_factory=dict)
+    place: Path | None = None
     beside: Sequence[Stream] = ()
     drifting: bool = False
     unfit: Sequence[str] = ()

@@ -21,6 +21,7 @@ from trueloop.preflight.rehearsal import Rehearsal
 from trueloop.preflight.trial import Trial
 from trueloop.preflight.undo import on_cpu
 from trueloop.records import CheckResult, Completion, Request, Sample, Sampling
+from trueloop.store.artefacts import PARTIAL
 from trueloop.train import checkpoint
 from trueloop.train.batch import Stream
 from trueloop.train.step import Trainer
@@ -67,7 +68,7 @@ async def serving(rehearsal: Rehearsal, trial: Trial, streams: Sequence[Stream])
         moved, [a - b for a, b in zip(after, before, strict=True)], noise, engine.version, version
     )
     yield checks.sampler_draws_from_new(*await _probed(engine, trial, seen.samples))
-    yield await _saved(trial, policy, seen)
+    yield await _saved(trial, policy, seen, rehearsal.place or Path(tempfile.gettempdir()))
 
 
 def visible_step(trial: Trial, streams: Sequence[Stream]) -> Seen | None:
@@ -153,15 +154,15 @@ async def _probed(
     return said, now, old
 
 
-async def _saved(trial: Trial, policy: Policy, seen: Seen) -> CheckResult:
+async def _saved(trial: Trial, policy: Policy, seen: Seen, place: Path) -> CheckResult:
     """Write a checkpoint, load its model as a stranger would, and go back to it as a resume would."""
     trainer = trial.trainer
-    needed, free = written(policy, trainer), shutil.disk_usage(tempfile.gettempdir()).free
+    needed, free = written(policy, trainer), shutil.disk_usage(place).free
     if needed > min(LARGEST_SAVED, free / 5):
-        why = f"it has {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {tempfile.gettempdir()}"
+        why = f"it has {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free in {place}"
         return checks.checkpoint_loads(None, None, 0, why=why)
     try:
-        missed, lost = _written_and_read(trial, seen)
+        missed, lost = _written_and_read(trial, seen, place)
     except OSError as error:
         return checks.checkpoint_loads(None, None, 0, why=str(error))
     moved = [n - o for n, o in zip(seen.new, seen.old, strict=True)]
@@ -174,11 +175,11 @@ def written(policy: Policy, trainer: Trainer) -> int:
     return sum(p.numel() * p.element_size() for p in model) + 12 * sum(p.numel() for p in trainer.trainable.values())
 
 
-def _written_and_read(trial: Trial, seen: Seen) -> tuple[list[float], int]:
+def _written_and_read(trial: Trial, seen: Seen, parent: Path) -> tuple[list[float], int]:
     """What the loaded model is off by at each token, and how many tensors a resume does not bring back."""
     trainer = trial.trainer
     now = on_cpu(trainer.trainable)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".", suffix=PARTIAL, ignore_cleanup_errors=True) as folder:
         place = Path(folder) / "checkpoint"
         place.mkdir()
         checkpoint.write(place, trainer)

@@ -60,16 +60,19 @@ async def rehearse(
     engine: LocalEngine,
     online: Online,
     rehearsing: sampling.Rehearsing,
+    place: Path,
     beside: Feed | None = None,
 ) -> None:
     """Sample a small first batch as the run will, and ask what it tells; the run's own state is left as it was.
 
-    `beside` is the feed that fills steps beside the rollouts.
+    place   the run's directory
+    beside  the feed that fills steps beside the rollouts
     """
     pool = VerifierPool(asking.pool.verifiers, workers=asking.pool.workers, max_error_share=1.0)
     try:
         with rehearsing.gate.trying():
             rehearsal = await _rehearsal(asking, engine, online, rehearsing.learned, pool)
+            rehearsal = replace(rehearsal, place=place)
             if beside is not None:
                 rehearsal = replace(rehearsal, beside=await _first_streams(beside))
             errors, leniency = asking.config.max_verifier_errors, asking.config.leniency.value(0)
@@ -154,7 +157,7 @@ def static_supervised(config: sft.Config, task: Task, policy: Policy, out: Path)
 
 
 async def rehearse_supervised(
-    config: sft.Config, task: Task, trainer: Trainer, feed: Offline[Sample], gate: Gate
+    config: sft.Config, task: Task, trainer: Trainer, feed: Offline[Sample], gate: Gate, place: Path
 ) -> None:
     """Try a first step on demonstrations, and ask what it tells; the run's own state is left as it was."""
     engine = wiring.open_engine(config.engine, trainer.policy)
@@ -173,6 +176,7 @@ async def rehearse_supervised(
                 sampling=task.sampling(),
                 configured=plain(config),
                 demonstrations=_imitated(config, task),
+                place=place,
             )
             async for result in _measured_supervised(rehearsal):
                 gate.take([result])

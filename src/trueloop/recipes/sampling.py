@@ -362,7 +362,7 @@ async def go(
     try:
         if loop.resume() == 0 and not store.checkpoints.all():
             await sampler.sync(trainer.version)
-            await before.rehearse(asking, engine, online, rehearsing, beside)
+            await before.rehearse(asking, engine, online, rehearsing, store.path, beside)
             rehearsing.gate.decide(store, begins=not rehearsing.only)
             if rehearsing.only:
                 return Ending(step=0, outcome="stopped", why="checked")

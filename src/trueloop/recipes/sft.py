@@ -169,7 +169,7 @@ async def _train(config: Config, task: Task, policy: Policy, store: Run, title: 
         )
         try:
             if loop.resume() == 0 and not store.checkpoints.all():
-                await before.rehearse_supervised(config, task, trainer, feed, gate)
+                await before.rehearse_supervised(config, task, trainer, feed, gate, store.path)
                 gate.decide(store, begins=not gate.only)
                 if gate.only:
                     return Ending(step=0, outcome="stopped", why="checked")
