@@ -4,7 +4,7 @@ import pytest
 from tests.stepping_toys import groups, rehearsal
 
 from trueloop.loop.rollouts import Outcome
-from trueloop.preflight.rehearsal import problems_asked, rewards_alone
+from trueloop.preflight.rehearsal import paid, problems_asked, rewards_alone
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,13 @@ def test_penalties_have_a_say_in_the_advantages():
     with rehearsal() as whole:
         assert rewards_alone(whole) and rewards_alone(replace(whole, configured={"kl": {"where": "loss"}}))
         assert not rewards_alone(replace(whole, configured={"kl": {"where": "reward"}}))
-        assert not rewards_alone(replace(whole, configured={"overlong": {"limit": 9}}))
+
+
+def test_what_is_paid_is_the_reward_with_the_penalty_on_length():
+    with rehearsal() as whole:
+        group = whole.credited[0]
+        assert paid(whole, group) == list(group.rewards())
+        length = group.rollouts[0].completion_length
+        whole = replace(whole, configured={"overlong": {"limit": length, "cache": length, "weight": 0.5}})
+        assert rewards_alone(whole)
+        assert paid(whole, group)[0] == group.rewards()[0] - 0.5

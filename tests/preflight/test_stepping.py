@@ -57,7 +57,7 @@ def test_a_penalty_that_outweighs_the_rewards_is_no_wrong_direction():
         for credit, status in ((penalised, "pass"), (turned, "fail")):
             credited, streams = credit(whole.credited)
             fields = {"credit": credit, "credited": credited, "streams": streams}
-            found = said(stepping(replace(whole, **fields, configured={"overlong": {"weight": 9.0}})))
+            found = said(stepping(replace(whole, **fields, configured={"kl": {"where": "reward"}})))
             assert [found[id].status for id in ids] == [status] * 2
 
 

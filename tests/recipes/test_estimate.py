@@ -95,13 +95,13 @@ def test_rlvr_counts_warm_start_guards_and_reference(monkeypatch: Any) -> None:
     assert stages["warm start"].steps == 400
     assert 400 * 128 * 20 < stages["warm start"].trained < 400 * 128 * 80
     loop = stages["rlvr"]
-    assert (loop.steps, loop.sampled, loop.trained, loop.read) == (80, 655_360, 655_360, 0)
-    assert stages["guard of rlvr"].sampled == 5 * 200 * 64
+    assert (loop.steps, loop.sampled, loop.trained, loop.read) == (150, 1_228_800, 1_228_800, 0)
+    assert stages["guard of rlvr"].sampled == 9 * 200 * 64
     assert rest == {"frozen": False}
     stages, rest = stages_of(monkeypatch, rlvr, "arithmetic", "kl={coefficient=0.1}")
-    assert (stages["rlvr"].read, rest) == (655_360, {"frozen": True})
+    assert (stages["rlvr"].read, rest) == (1_228_800, {"frozen": True})
     mixed, _ = stages_of(monkeypatch, rlvr, "arithmetic", "sft_mix={rows_per_step=128, coefficient=0.1}")
-    assert (mixed["rlvr"].trained - 655_360) / 80 == approx(stages["warm start"].trained / 400, rel=1e-3)
+    assert (mixed["rlvr"].trained - 1_228_800) / 150 == approx(stages["warm start"].trained / 400, rel=1e-3)
 
 
 def test_a_new_adapter_needs_no_copy_as_reference(monkeypatch: Any) -> None:

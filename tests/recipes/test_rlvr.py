@@ -97,7 +97,7 @@ def test_a_run_holds_its_warm_start_its_rollouts_and_its_evaluations(tmp_path: P
     assert all(row["prompt"].startswith("Q: ") and row["prompt"].endswith("A: ") for row in rows)
     warm = Run.open(tmp_path / "run/warm_start")
     assert [row["step"] for row in warm.metrics()] == [1, 2]
-    assert done.info.difference["loop.steps"] == [80, 3]
+    assert done.info.difference["loop.steps"] == [150, 3]
 
 
 class Died(BaseException):
@@ -263,7 +263,8 @@ def test_a_schedule_that_starves_is_refused_before_anything_is_written(tmp_path:
 
 def test_the_plan_says_what_will_be_done_and_needed() -> None:
     words = rlvr.plan(load(rlvr.Config, "arithmetic").config)
-    for part in ("7125 problems", "80 steps of 16 problems x at most 8 samples", "813,184 parameters", "disk: at most"):
+    said = ("7125 problems", "150 steps of 16 problems x at most 8 samples", "813,184 parameters", "disk: at most")
+    for part in said:
         assert part in words
     assert "400 steps of 128 rows" in words
 
@@ -336,3 +337,13 @@ def test_a_reference_says_the_same_of_a_fixed_row_until_it_is_renewed() -> None:
             for p in policy.trainable().values():
                 p.add_(0.01)
     assert said[1] is None and said[0] == said[2] != said[3]
+
+
+def test_the_penalty_on_length_knows_each_task_s_own_limit():
+    config = load(rlvr.Config, "arithmetic", [SUMS]).config
+    assert config.overlong is not None and config.overlong.limit is None
+    rlvr.check(config)
+    with pytest.raises(ConfigError, match=r"overlong\.cache = 33 is above a task's max_tokens, 32"):
+        rlvr.check(load(rlvr.Config, "arithmetic", [SUMS, "overlong={cache=33}"]).config)
+    with pytest.raises(ConfigError, match=r"overlong\.limit = 33 is beyond the longest completion, 32"):
+        rlvr.check(load(rlvr.Config, "arithmetic", [SUMS, "overlong={cache=4, limit=33}"]).config)

@@ -21,6 +21,7 @@ SMALL = (
     "flow.samples={kind='fixed', n=8}",
     "guard.problems=20",
     "loop.checkpoint_every=5",
+    "optim.schedule={kind='constant'}",
 )
 WARM = ("warm_start.guard={every=10, metric='lenient', problems=100, stop={kind='target', value=0.45}}",)
 

@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from trueloop.faults import seams
 from trueloop.faults.base import Fault
+from trueloop.formulas.policy import overlong_penalty
+from trueloop.recipes import rlvr
 from trueloop.records import Group, Sample
 from trueloop.train.batch import Stream
 
 ADVANTAGES = ("numerics.advantages",)
 ROWS = ("numerics.rows_are_rollouts",)
+LONG = "overlong={limit=48, cache=40}"
+"""A penalty that most answers of the world meet."""
+
 Plant = Callable[[], AbstractContextManager[Any]]
 
 
@@ -99,6 +105,22 @@ FAULTS = (
         what="noise of 1e-9 in the rewards is divided by a spread of nearly 0",
         caught_by=ADVANTAGES,
         plant=_advantages(_over_spread),
+    ),
+    Fault(
+        id="length_penalty_turned",
+        mechanism="penalty",
+        what="the penalty on length is added to the reward instead of taken off it",
+        caught_by=ADVANTAGES,
+        overrides=(LONG,),
+        plant=lambda: mock.patch.object(rlvr, "overlong_penalty", lambda *a: -overlong_penalty(*a)),
+    ),
+    Fault(
+        id="length_penalty_lost",
+        mechanism="penalty",
+        what="the penalty on length is configured and never reaches the reward",
+        caught_by=ADVANTAGES,
+        overrides=(LONG,),
+        plant=lambda: mock.patch.object(rlvr, "overlong_penalty", lambda lengths, *a: 0.0 * lengths),
     ),
     Fault(
         id="advantage_not_finite",

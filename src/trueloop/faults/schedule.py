@@ -42,7 +42,7 @@ FAULTS = (
     Fault(
         id="warmup_longer_than_run",
         mechanism=RATE,
-        what="a warm-up of 200 steps in a run of 80",
+        what="a warm-up of 200 steps in a run of 150",
         caught_by=("schedule.learning_rate",),
         recorded=("preference 18",),
         overrides=("optim.schedule={kind='constant', warmup=200}",),
@@ -50,7 +50,7 @@ FAULTS = (
     Fault(
         id="decay_ends_early",
         mechanism=RATE,
-        what="the learning rate decays to 0 in the first 20 of 80 steps",
+        what="the learning rate decays to 0 in the first 20 of 150 steps",
         caught_by=("schedule.learning_rate",),
         recorded=("preference 18",),
         overrides=("optim.schedule={kind='cosine', steps=20}",),
@@ -75,7 +75,7 @@ FAULTS = (
     Fault(
         id="checkpoint_after_the_end",
         mechanism=KEEPING,
-        what="checkpoints every 1000 steps, in a run of 80 without a guard",
+        what="checkpoints every 1000 steps, in a run of 150 without a guard",
         caught_by=("schedule.checkpoints",),
         recorded=("rlvr 82",),
         bed="sft",
@@ -84,7 +84,7 @@ FAULTS = (
     Fault(
         id="guard_never_looks",
         mechanism=KEEPING,
-        what="guard evaluations every 1000 steps, in a run of 80",
+        what="guard evaluations every 1000 steps, in a run of 150",
         caught_by=("schedule.guard",),
         overrides=(EVERY_GUARD % (1000, ""),),
     ),

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from trueloop.engines.base import Engine
+from trueloop.formulas.policy import overlong_penalty
 from trueloop.loop.flow import Flow
 from trueloop.loop.rollouts import Outcome
 from trueloop.models import Policy
@@ -78,10 +81,21 @@ class Rehearsal:
 
 
 def rewards_alone(rehearsal: Rehearsal) -> bool:
-    """Whether nothing but rewards makes the advantages: no penalty is added to them, and no intervention has a say."""
-    configured = rehearsal.configured
-    in_reward = dict(configured.get("kl") or {}).get("where") == "reward"
-    return not (configured.get("overlong") or in_reward or rehearsal.trainer.chain.having("credit"))
+    """Whether nothing but what `paid` says makes the advantages: no distance from a reference is in the reward, and no
+    intervention has a say."""
+    in_reward = dict(rehearsal.configured.get("kl") or {}).get("where") == "reward"
+    return not (in_reward or rehearsal.trainer.chain.having("credit"))
+
+
+def paid(rehearsal: Rehearsal, group: Group) -> list[float]:
+    """The rewards of a group with the penalty on length that is configured."""
+    rewards, overlong = list(group.rewards()), rehearsal.configured.get("overlong")
+    if not overlong:
+        return rewards
+    lengths = torch.tensor([float(r.completion_length) for r in group.rollouts], dtype=torch.float64)
+    limit = overlong.get("limit") or rehearsal.tasks[group.problem.task].max_tokens
+    penalties = overlong_penalty(lengths, limit, overlong["cache"])
+    return [r + overlong["weight"] * p for r, p in zip(rewards, penalties.tolist(), strict=True)]
 
 
 def problems_asked(problems_per_step: int, samples: int) -> int:

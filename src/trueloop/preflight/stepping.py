@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from trueloop.formulas.reduce import token_mean
 from trueloop.models import Policy
 from trueloop.preflight.holding import holding
 from trueloop.preflight.invented import LARGE, has_weight, with_invented_rewards
-from trueloop.preflight.rehearsal import Rehearsal, rewards_alone
+from trueloop.preflight.rehearsal import Rehearsal, paid, rewards_alone
 from trueloop.preflight.serving import serving
 from trueloop.preflight.trial import Trial, norm_of, take, totals
 from trueloop.preflight.undo import undone
@@ -35,13 +36,15 @@ class First:
     """What the step is tried on: a few rows of the first batch, given invented rewards where they have no signal.
 
     streams  of the groups, or of the rows where nothing is sampled; beside: what is trained beside them
-    alone    whether rewards alone make the advantages, so that what is wanted can be read from them
+    alone    whether what is paid alone makes the advantages, so that what is wanted can be read from it
+    paid     the rewards of a group with the penalty on length that is configured
     """
 
     groups: Sequence[Group]
     streams: Sequence[Stream]
     beside: Sequence[Stream]
     invented: bool
+    paid: Callable[[Group], Sequence[float]]
     alone: bool = True
 
     @property
@@ -105,7 +108,8 @@ def first_rows(rehearsal: Rehearsal) -> First:
     beside = [_few(stream) for stream in rehearsal.beside]
     groups = list(rehearsal.credited) or [o.group for o in rehearsal.outcomes if o.group.rollouts and not o.failure]
     if not groups:
-        return First(groups=(), streams=[_few(s) for s in rehearsal.streams], beside=beside, invented=False)
+        rows = [_few(s) for s in rehearsal.streams]
+        return First(groups=(), streams=rows, beside=beside, invented=False, paid=partial(paid, rehearsal))
     taken: list[Group] = []
     for group in sorted(groups, key=_flat):
         if len(taken) >= 2 and sum(len(g.rollouts) for g in taken) >= ROWS:
@@ -114,7 +118,14 @@ def first_rows(rehearsal: Rehearsal) -> First:
     made, streams = rehearsal.credit(taken) if rehearsal.credited else ((), ())
     if invented := not has_weight(streams):
         made, streams = rehearsal.credit(with_invented_rewards(taken))
-    return First(groups=made, streams=streams, beside=beside, invented=invented, alone=rewards_alone(rehearsal))
+    return First(
+        groups=made,
+        streams=streams,
+        beside=beside,
+        invented=invented,
+        alone=rewards_alone(rehearsal),
+        paid=partial(paid, rehearsal),
+    )
 
 
 def _to_follow(rehearsal: Rehearsal, first: First) -> First:
@@ -133,7 +144,7 @@ def credited(first: First) -> Iterator[CheckResult]:
     weight = {s.id: _mean_weight(s) for stream in first.streams for s in stream.samples}
     groups = [g for g in first.groups if all(r.id in weight for r in g.rollouts)]
     yield ways.credit_follows_reward(
-        [g.rewards() for g in groups], [[weight[r.id] for r in g.rollouts] for g in groups]
+        [first.paid(g) for g in groups], [[weight[r.id] for r in g.rollouts] for g in groups]
     )
 
 
@@ -162,7 +173,7 @@ def direction(trial: Trial, first: First) -> list[CheckResult]:
     if _teaches(streams):
         results.append(ways.divergence_falls(*_gains(trial, streams, lambda: -_divergence(trial.trainer, streams))))
     elif first.groups:
-        rollouts = _wanted(first.groups, alone=first.alone)
+        rollouts = _wanted(first)
         samples = [_as_sample(r) for r, _ in rollouts]
         temperature = streams[0].temperature
 
@@ -238,11 +249,11 @@ def _kl_of(trial: Trial, streams: Sequence[Stream]) -> Callable[[], float]:
     return kl
 
 
-def _wanted(groups: Sequence[Group], *, alone: bool) -> list[tuple[Rollout, float]]:
-    """Each rollout with its reward less its group's mean; with its advantage where rewards are not `alone`."""
+def _wanted(first: First) -> list[tuple[Rollout, float]]:
+    """Each rollout with what it is paid less its group's mean; with its advantage where that is not alone."""
     return [
         (rollout, reward - math.fsum(rewards) / len(rewards))
-        for rewards, group in ((g.rewards() if alone else g.advantages or (), g) for g in groups)
+        for rewards, group in ((first.paid(g) if first.alone else g.advantages or (), g) for g in first.groups)
         for rollout, reward in zip(group.rollouts, rewards, strict=True)
     ]
 

@@ -113,15 +113,15 @@ KL = {"k1": policy.kl_k1, "k2": policy.kl_k2, "k3": policy.kl_k3}
 
 class Overlong(Config):
     """DAPO's soft punishment of length (arXiv:2503.14476 section 3.4): 0 up to `limit - cache` tokens, then down to
-    -`weight` at `limit`."""
+    -`weight` at `limit`; None: the task's max_tokens, so that an answer that is cut loses `weight`."""
 
-    limit: Annotated[int, Field(ge=1)]
     cache: Annotated[int, Field(ge=1)]
+    limit: Annotated[int, Field(ge=1)] | None = None
     weight: Positive = 1.0
 
     @model_validator(mode="after")
     def _possible(self) -> Overlong:
-        if self.cache > self.limit:
+        if self.limit is not None and self.cache > self.limit:
             raise ValueError(f"cache must not be above limit, got cache {self.cache} and limit {self.limit}")
         return self
 

@@ -16,7 +16,7 @@ Each is a choice of advantage, policy term and reduction; presets/rlvr/ names th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,17 +63,22 @@ class Config(sampling.Common):
 def check(config: Config) -> None:
     """Refuse settings that contradict each other, all at once, before anything is loaded."""
     problems = []
-    longest = max(part.task.build().max_tokens for part in config.tasks.parts)
+    lengths = [part.task.build().max_tokens for part in config.tasks.parts]
     lowers = config.overlong is not None or (config.kl is not None and config.kl.where == "reward")
     if samples_per_problem(config.flow.samples) == 1:
         problems.append(
             "flow.samples draws one completion of a problem, and advantages compare the completions of one problem: "
             "every one would be 0; draw at least 2"
         )
-    if config.overlong is not None and config.overlong.limit > longest:
+    if (overlong := config.overlong) is not None and overlong.limit is not None and overlong.limit > max(lengths):
         problems.append(
-            f"overlong.limit = {config.overlong.limit} is beyond the longest completion, {longest} tokens; lower it, "
+            f"overlong.limit = {overlong.limit} is beyond the longest completion, {max(lengths)} tokens; lower it, "
             "or raise the task's max_tokens"
+        )
+    if overlong is not None and overlong.limit is None and overlong.cache > min(lengths):
+        problems.append(
+            f"overlong.cache = {overlong.cache} is above a task's max_tokens, {min(lengths)}: every answer would be "
+            "punished for its length; lower it"
         )
     if config.advantage.kind == "max_rl" and lowers:
         problems.append(
@@ -108,7 +113,8 @@ async def _train(config: Config, policy: Policy, store: Run, rehearsing: samplin
     kept = (Kept(reference, _vocabulary(policy)),) if reference is not None else ()
     asking = sampling.Asking(config, policy)
     with wiring.open_trainer(config, policy, kept) as trainer:
-        parts = Parts(config=config, reference=reference, trainer=trainer)
+        limits = {name: task.max_tokens for name, task in asking.tasks.items()}
+        parts = Parts(config=config, reference=reference, trainer=trainer, max_tokens=limits)
         return await sampling.go(
             asking,
             trainer,
@@ -117,18 +123,19 @@ async def _train(config: Config, policy: Policy, store: Run, rehearsing: samplin
             rehearsing=rehearsing,
             title="rlvr",
             shown=("reward/mean", "parts/strict", "length/mean", "groups/flat"),
-            rewarded=config.overlong is None and (config.kl is None or config.kl.where == "loss"),
+            rewarded=True,
             beside=asking.sft_mix(config.sft_mix),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The recipe's part of the loop: how groups become streams."""
+    """The recipe's part of the loop: how groups become streams.  max_tokens: of each task, by its name."""
 
     config: Config
     reference: Reference | None
     trainer: Trainer
+    max_tokens: Mapping[str, int]
 
     def credit(self, groups: Sequence[Group]) -> list[Group]:
         """Advantages of the rewards, with the penalties on length and on distance from the reference in them."""
@@ -137,7 +144,8 @@ class Parts:
     def _bonus(self, groups: Sequence[Group]) -> Callable[[Rollout], float] | None:
         terms: list[Callable[[Rollout], float]] = []
         if (overlong := self.config.overlong) is not None:
-            terms.append(lambda r: overlong.weight * _overlong(r, overlong))
+            limits = {r.id: overlong.limit or self.max_tokens[g.problem.task] for g in groups for r in g.rollouts}
+            terms.append(lambda r: overlong.weight * _too_long(r, limits[r.id], overlong.cache))
         if (kl := self.config.kl) is not None and kl.where == "reward":
             distance = self._distance(kl, [r for g in groups for r in g.rollouts])
             terms.append(lambda r: -kl.coefficient * distance[r.id])
@@ -215,9 +223,8 @@ class Kept:
         self.reference.load_state_dict(state)
 
 
-def _overlong(rollout: Rollout, overlong: choices.Overlong) -> float:
-    length = torch.tensor([float(rollout.completion_length)])
-    return float(overlong_penalty(length, overlong.limit, overlong.cache))
+def _too_long(rollout: Rollout, limit: int, cache: int) -> float:
+    return float(overlong_penalty(torch.tensor([float(rollout.completion_length)]), limit, cache))
 
 
 def interventions(config: Config, policy: Policy) -> tuple[object, ...]:

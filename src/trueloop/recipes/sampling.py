@@ -336,7 +336,7 @@ async def go(
     beside: Feed | None = None,
 ) -> Ending:
     """The checks, then the loop: sample what `asking` asks, train on what `seams` make of it, with the feed `beside` it
-    if given.  `rewarded`: a group in which all rewards agree teaches nothing."""
+    if given.  `rewarded`: rewards are what trains."""
     config, policy = asking.config, asking.policy
     engine, probe = wiring.open_engine(config.engine, policy), asking.probe()
     producer = asking.producer(engine, probe=probe)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from running_rows import SETUP, healthy, history
@@ -66,6 +68,13 @@ def test_an_evaluation_that_measures_the_limit():
     assert rollouts.guard_cut(seen).status == "warn"
     seen.add_evaluation({"truncated": 0.0, "problems": 200, "samples": 1})
     assert rollouts.guard_cut(seen).status == "pass"
+    imitating = history(3, setup=replace(SETUP, rewarded=False))
+    imitating.add_evaluation({"truncated": 1.0, "problems": 200, "samples": 1})
+    imitating.add_evaluation({"truncated": 0.9, "problems": 200, "samples": 1})
+    assert rollouts.guard_cut(imitating).status == "unknown", "it may learn to stop on its way"
+    imitating.add_evaluation({"truncated": 1.0, "problems": 200, "samples": 1})
+    imitating.first_evaluation = {"truncated": 0.0}
+    assert rollouts.guard_cut(imitating).status == "warn"
     untrained = Seen(SETUP)
     untrained.add_evaluation({"truncated": 1.0, "problems": 200, "samples": 1})
     assert rollouts.guard_cut(untrained).status == "unknown"

@@ -5,11 +5,17 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import torch
+
+from trueloop.formulas.policy import overlong_penalty
 from trueloop.formulas.reduce import token_mean
 from trueloop.preflight.numerics.credits import credits
 from trueloop.recipes.policy import Clip, PolicyLoss, give_advantages, to_sample
 from trueloop.records import CheckResult, Group, Problem, Rollout, Score
 from trueloop.train.batch import Stream
+
+PER_TOKEN = ("tokens", "loss_mask", "logprobs", "policy_logprobs")
 
 
 def group(name: str, rewards: Sequence[float]) -> Group:
@@ -83,7 +89,23 @@ def test_a_penalty_may_turn_advantages_round_and_a_sign_may_not() -> None:
         credited, streams = shorter_is_better(groups)
         return [replace(g, advantages=tuple(-a for a in g.advantages or ())) for g in credited], streams
 
-    penalty = {"limit": 64, "cache": 32, "weight": 3.0}
-    assert asked(how=shorter_is_better, overlong=penalty)["numerics.advantages"].status == "pass"
-    assert asked(how=turned, overlong=penalty)["numerics.advantages"].status == "fail"
+    distance = {"where": "reward"}
+    assert asked(how=shorter_is_better, kl=distance)["numerics.advantages"].status == "pass"
+    assert asked(how=turned, kl=distance)["numerics.advantages"].status == "fail"
     assert asked(how=shorter_is_better)["numerics.advantages"].status == "fail"
+
+
+def _longer(rollout: Rollout) -> Rollout:
+    more = {name: (*getattr(rollout, name), getattr(rollout, name)[-1]) for name in PER_TOKEN}
+    return replace(rollout, **more)
+
+
+@pytest.mark.parametrize(("weight", "status"), [(2.0, "pass"), (-2.0, "fail"), (0.0, "fail")])
+def test_the_penalty_on_length_is_the_one_that_is_configured(weight: float, status: str) -> None:
+    def credited(groups: Sequence[Group]) -> Any:
+        penalty = overlong_penalty(torch.arange(100), 8, 8).tolist()
+        uneven = [replace(g, rollouts=(_longer(g.rollouts[0]), *g.rollouts[1:])) for g in groups]
+        return give_advantages(uneven, "grpo", lambda r: weight * penalty[r.completion_length]), credit(groups)[1]
+
+    configured = {"limit": 8, "cache": 8, "weight": 2.0}
+    assert asked(how=credited, overlong=configured)["numerics.advantages"].status == status

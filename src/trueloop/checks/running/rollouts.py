@@ -120,13 +120,17 @@ def repetition(seen: Seen) -> Verdict:
     limit="beyond 2 % cut at the limit an accuracy measures the limit; 10 % is a warn that the interval must exclude",
 )
 def guard_cut(seen: Seen) -> Verdict:
-    """Of the latest guard evaluation."""
+    """Of the latest guard evaluation.  Where a run imitates, its model may learn to stop on its way."""
     if not seen.evaluations:
         return unknown("no guard evaluation yet")
     row = seen.evaluations[-1]
     share, n = number(row.get("truncated")), (number(row.get("problems")) or 0) * (number(row.get("samples")) or 1)
     if share is None or not n or not seen.steps:
         return unknown("nothing was trained yet, or the guard does not say how its answers ended")
+    began = number((seen.first_evaluation or {}).get("truncated"))
+    early = seen.steps < seen.setup.steps / 2 and not seen.setup.rewarded
+    if early and began is not None and share <= began:
+        return unknown(f"{share:.0%} were cut, {began:.0%} before the first step: the first half of an imitation")
     return share_is_low(
         round(share * n),
         int(n),

@@ -27,7 +27,7 @@ class Setup:
     every          steps between checkpoints
     exact          trainer and sampler compute in float32
     fresh          every rollout is drawn by the weights that it trains, so that ratios are 1
-    rewarded       rewards are what trains: where all of a group agree, it teaches nothing
+    rewarded       rewards are what trains: where all of a group agree, it teaches nothing but penalties
     samples        the most completions of a problem; 0 where nothing is sampled
     max_staleness  optimizer steps that a rollout may be older than the weights it trains
     capacity       groups that may be open at once

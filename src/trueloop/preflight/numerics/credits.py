@@ -10,7 +10,7 @@ import torch
 from trueloop.checks.numerics import credit as asked
 from trueloop.formulas import advantage
 from trueloop.preflight.invented import LARGE, with_invented_rewards
-from trueloop.preflight.rehearsal import Rehearsal, rewards_alone
+from trueloop.preflight.rehearsal import Rehearsal, paid, rewards_alone
 from trueloop.records import CheckResult, Group, Rollout, Sample
 from trueloop.train.batch import Stream
 
@@ -28,8 +28,8 @@ def credits(rehearsal: Rehearsal, streams: Sequence[Stream], groups: Sequence[Gr
     if any(s.teacher is None for s in rows.values()):
         formula, alone = _formula(rehearsal), rewards_alone(rehearsal)
         invented = with_invented_rewards(rehearsal.credited, 1.0 if alone else LARGE)
-        given = [_credited(g, formula) for g in rehearsal.credit(invented)[0]]
-        own = [_credited(g, formula) for g in rehearsal.credited]
+        given = [_credited(g, paid(rehearsal, g), formula) for g in rehearsal.credit(invented)[0]]
+        own = [_credited(g, paid(rehearsal, g), formula) for g in rehearsal.credited]
         yield asked.advantages(own + given if alone else given, penalised=[] if alone else own)
     cap = rehearsal.configured.get("importance_cap")
     counts: dict[str, int] = {}
@@ -41,13 +41,14 @@ def credits(rehearsal: Rehearsal, streams: Sequence[Stream], groups: Sequence[Gr
 
 
 def _formula(rehearsal: Rehearsal) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """The configured estimator, where nothing but the reward has a say in the advantage."""
+    """The configured estimator, where nothing but what is paid has a say in the advantage."""
     kind = dict(rehearsal.configured.get("advantage") or {}).get("kind")
     return FORMULAS.get(str(kind)) if rewards_alone(rehearsal) else None
 
 
-def _credited(group: Group, formula: Callable[[torch.Tensor], torch.Tensor] | None) -> asked.Credited:
-    rewards = group.rewards()
+def _credited(
+    group: Group, rewards: Sequence[float], formula: Callable[[torch.Tensor], torch.Tensor] | None
+) -> asked.Credited:
     expected = None if formula is None else formula(torch.tensor(rewards, dtype=torch.float64)).tolist()
     return asked.Credited(id=group.problem.id, rewards=rewards, advantages=group.advantages or (), formula=expected)
 
