@@ -27,12 +27,6 @@ def one_of_each(faults: Sequence[Fault]) -> list[Fault]:
     return list({fault.mechanism: fault for fault in reversed(faults)}.values())[::-1]
 
 
-def one_of_each_theme(faults: Sequence[Fault]) -> list[Fault]:
-    """The first fault of each theme of checks, and the first that is refused with an error: a battery of a minute."""
-    themes = {f.caught_by[0].split(".")[0] if f.caught_by else "refused": f for f in reversed(faults)}
-    return list(themes.values())[::-1]
-
-
 def row(planted: Planted) -> tuple[str, str, str, str]:
     """Fault, caught by, when, seconds."""
     by = {"check": planted.by, "error": f"refused: {planted.by.splitlines()[0]}" if planted.by else "", "missed": "-"}

@@ -274,7 +274,7 @@ FAULTS = (
         what="no completion of any problem is right",
         caught_by=("sampling.reward_varies", "sampling.signal", "sampling.pass_rate"),
         recorded=("rlvr 69", "hacking 5", "hacking 9"),
-        overrides=("tasks.parts=[{task={kind='arithmetic', lowest=500, highest=999}}]",),
+        overrides=("tasks.parts=[{task={kind='arithmetic', lowest=900, highest=989}}]",),
     ),
     Fault(
         id="nothing_can_be_scored",
