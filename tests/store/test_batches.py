@@ -53,7 +53,7 @@ def test_infinities_and_nan_stay(tmp_path: Path) -> None:
 
 
 def test_beyond_the_limit_nothing_is_recorded_unless_it_must_be(tmp_path: Path) -> None:
-    recent = Recent(tmp_path, 12_000)
+    recent = Recent(tmp_path, 10_000)
     many = [Recorded(name="s", settings={}, samples=tuple(sample(str(k)) for k in range(60)))]
     assert recent.write(1, many) is not None
     assert recent.write(2, many) is None

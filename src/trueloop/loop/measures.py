@@ -10,7 +10,7 @@ import statistics
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import torch
@@ -126,10 +126,14 @@ def _weights(rows: Sequence[Mapping[str, Any]], streams: Sequence[Stream]) -> di
     samples = [s for stream in streams for s in stream.samples if s.id in credit]
     off = 0
     for sample in samples:
-        weights = [w for w, on in zip(sample.weights, sample.loss_mask, strict=True) if on]
-        sign = (credit[sample.id] > 0) - (credit[sample.id] < 0)
-        off += any((w > 0) - (w < 0) != sign for w in weights)
+        weights = list(compress(sample.weights, sample.loss_mask))
+        given = credit[sample.id]
+        off += any(_sign(w) != _sign(given) for w in (min(weights, default=given), max(weights, default=given)))
     return {"credit/rows": float(len(samples)), "credit/misweighted": float(off)} if samples else {}
+
+
+def _sign(x: float) -> int:
+    return (x > 0) - (x < 0)
 
 
 def _credit(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -175,5 +179,5 @@ class Weights:
 
     @torch.no_grad()
     def _not_finite(self) -> int:
-        sums = torch.stack([p.detach().sum(dtype=torch.float32) for p in self._trainable.values()])
-        return int((~sums.isfinite()).sum())
+        norms = torch._foreach_norm([p.detach() for p in self._trainable.values()])
+        return int((~torch.stack(norms).isfinite()).sum())
