@@ -42,10 +42,10 @@ FAULTS = (
     Fault(
         id="warmup_longer_than_run",
         mechanism=RATE,
-        what="a warm-up of 200 steps in a run of 150",
+        what="a warm-up of 400 steps in a run of 150",
         caught_by=("schedule.learning_rate",),
         recorded=("preference 18",),
-        overrides=("optim.schedule={kind='constant', warmup=200}",),
+        overrides=("optim.schedule={kind='constant', warmup=400}",),
     ),
     Fault(
         id="decay_ends_early",

@@ -151,7 +151,7 @@ FAULTS = (
         id="weights_live_in_bfloat16",
         mechanism="types",
         what="weights are rounded to bfloat16 after each step, without a float32 master",
-        caught_by=("numerics.update_survives",),
+        caught_by=("numerics.update_survives", "liveness.tensors_moved"),
         recorded=("rlvr 8",),
         plant=lambda: seams.trainer(_coarse),
     ),
