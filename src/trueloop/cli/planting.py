@@ -15,8 +15,9 @@ def plant(arguments: argparse.Namespace, recipe: ModuleType, resolved: Any) -> i
     """Plant the faults that fit, one by one; exit 1 if one was missed."""
     from trueloop.faults.battery import battery, row, summary
     from trueloop.faults.catalogue import FAULTS
-    from trueloop.faults.own import choose, own_bed
+    from trueloop.faults.own import choose, own_bed, require_known
 
+    require_known(list(FAULTS.values()), arguments.plant)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         bed = own_bed(recipe, resolved, Path(folder))

@@ -112,10 +112,11 @@ def _curves(record: Record) -> Iterator[CheckResult]:
     staleness, every = record.setting("flow", "max_staleness") or 0, record.setting("flow", "sync_every") or 1
     reads = record.setting("flow", "max_reads") or 1
     yield curves.sampler_follows(_versions(record), max(staleness, every - 1, reads - 1))
-    yield curves.length_kept([v for _, v in record.curve("length/mean")])
+    yield curves.length_kept([v for _, v in record.curve("length/mean")], [v for _, v in record.curve("reward/all")])
     yield curves.surprise_kept([v for _, v in record.curve("policy/nll")])
     last = record.metrics[-1]
     fates = {k: float(last.get(f"fates/{k}") or 0) for k in ("used", "filtered", "stale", "failed")}
+    fates["filtered"] = max(0.0, fates["filtered"] - sum(v for _, v in record.curve("filtered/zero_variance")))
     yield curves.problems_used(fates)
 
 

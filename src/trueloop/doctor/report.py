@@ -53,7 +53,7 @@ class Report:
         """Check id -> the latest warning of it on record, and how many there are."""
         found: dict[str, tuple[CheckResult, int]] = {}
         for _, result in self.record.checks:
-            if result.status == "warn":
+            if result.status == "warn" and not summed_up(result):
                 found[result.id] = (result, found.get(result.id, (result, 0))[1] + 1)
         return found
 
@@ -77,6 +77,11 @@ def examine(path: Path, others: Sequence[Path] = (), varies: Sequence[str] = ())
         asked=asked,
         expected=expected if isinstance(expected, str) else None,
     )
+
+
+def summed_up(result: CheckResult) -> bool:
+    """Whether it is what a run writes at its end of a check that has been told before."""
+    return isinstance(result.value, dict) and {"asked", "wrong"} <= result.value.keys()
 
 
 def words(report: Report) -> str:

@@ -26,14 +26,19 @@ def own_bed(recipe: ModuleType, resolved: Resolved[Any], folder: Path) -> Bed:
     return Bed(name=resolved.recipe or "", recipe=recipe, source=source)
 
 
-def choose(faults: Sequence[Fault], bed: Bed, named: Sequence[str]) -> tuple[list[Fault], list[str]]:
-    """The faults to plant into a user's bed, and in words which are left out: those made for another kind of run.
-
-    Raises `ConfigError` for a name that is neither a fault nor a mechanism.
-    """
+def require_known(faults: Sequence[Fault], named: Sequence[str]) -> None:
+    """Raise `ConfigError` for a name that is neither a fault nor a mechanism."""
     known = {f.id for f in faults} | {f.mechanism for f in faults}
     if unknown := [name for name in named if name not in known]:
         raise ConfigError(f"--plant {unknown[0]}: no fault or mechanism has this name; trueloop faults lists them")
+
+
+def choose(faults: Sequence[Fault], bed: Bed, named: Sequence[str]) -> tuple[list[Fault], list[str]]:
+    """The faults to plant into a user's bed, and in words which are left out: those made for another kind of run.
+
+    Raises as `require_known` does.
+    """
+    require_known(faults, named)
     asked = [f for f in faults if not named or f.id in named or f.mechanism in named]
     same = [f for f in asked if f.bed == bed.name]
     fitting = [f for f in same if not any(o.startswith(("tasks.", "task.", "model")) for o in f.overrides)]

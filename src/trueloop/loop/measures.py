@@ -56,7 +56,9 @@ def of_rollouts(
     if not any(stream.pairs for stream in streams):
         trained = {sample.id for stream in streams for sample in stream.samples}
         found["rollouts/untrained"] = sum(row["id"] not in trained for row in used) / len(used)
-    found |= _texts([row["text"] for row in used]) | _verdicts(rows) | _filtered(rows) | _agreement(used)
+    found |= (
+        _one_text(used) | _texts([row["text"] for row in used]) | _verdicts(rows) | _filtered(rows) | _agreement(used)
+    )
     found |= _read(used, decode) if decode is not None else {}
     return found | _weights(used, streams) | _credit([row for row in used if row["read"] == 1])
 
@@ -68,6 +70,16 @@ def _texts(texts: Sequence[str]) -> dict[str, float]:
         "rollouts/commonest": commonest / len(texts),
         "rollouts/looping": sum(map(loops, sample)) / len(sample),
     }
+
+
+def _one_text(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The share of the groups of several completions in which all are one text; nothing where there are none."""
+    groups: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        if row["read"] == 1:
+            groups[row["group_index"]].append(row["text"])
+    several = [texts for texts in groups.values() if len(texts) > 1]
+    return {"rollouts/one_text": sum(len(set(texts)) == 1 for texts in several) / len(several)} if several else {}
 
 
 def loops(text: str) -> bool:

@@ -384,6 +384,7 @@ def _monitor(asking: Asking, gate: Gate, rewarded: bool) -> Monitor:
         fresh=flow.max_staleness == 0,
         guard=wiring.promised(config.guard, asking.first, config.seed),
         rewarded=rewarded,
+        ordered=any(part.order is not None for part in config.tasks.parts),
         samples=samples_per_problem(flow.samples),
         max_staleness=flow.max_staleness,
         capacity=flow.capacity,

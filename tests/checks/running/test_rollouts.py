@@ -52,7 +52,10 @@ def test_cuts():
 
 def test_variety():
     assert rollouts.distinct(history(20, *[{"rollouts/commonest": 0.95}] * 2)).status == "fail"
-    assert rollouts.distinct(history(20, *[{"length/distinct": 0.125}] * 4)).status == "fail"
+    same = {"rollouts/one_text": 1.0, "reward/all": 0.0}
+    assert rollouts.distinct(history(20, *[same] * 4)).status == "fail"
+    assert rollouts.distinct(history(20, *[same | {"reward/all": 0.9}] * 4)).status == "warn", "the reward is held"
+    assert rollouts.distinct(history(20, *[same | {"rollouts/one_text": 0.9}] * 4)).status == "pass"
     assert rollouts.distinct(history(20, *[{"length/distinct": 0.15}] * 2)).status == "warn"
 
 

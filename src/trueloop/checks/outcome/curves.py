@@ -145,10 +145,11 @@ def sampler_follows(versions: Sequence[tuple[int, int]], allowed: int) -> Verdic
     "outcome.length_kept",
     when="after",
     question="Do completions keep a length that can hold an answer?",
-    limit="last tenth of the steps against the first: fail below a fifth or above 5 times, warn below half or above 3",
+    limit="last tenth of the steps against the first: fail below a fifth or above 5 times, warn below half or above 3; "
+    "where the reward is no lower, a policy has learned to stop or to think: a pass",
 )
-def length_kept(lengths: Sequence[float]) -> Verdict:
-    """Mean completion length in tokens."""
+def length_kept(lengths: Sequence[float], rewards: Sequence[float] = ()) -> Verdict:
+    """Mean completion length in tokens, and the mean reward, step by step."""
     if len(lengths) < FEW:
         return unknown(f"{len(lengths)} steps: too few to tell")
     n = max(1, len(lengths) // 10)
@@ -156,6 +157,9 @@ def length_kept(lengths: Sequence[float]) -> Verdict:
     said = f"mean length {before:.1f} -> {after:.1f} tokens (first and last tenth of the steps)"
     advice = "read the last completions; lower optim.lr; look at whether the reward pays for length"
     times = after / before if before else math.inf
+    k = max(1, len(rewards) // 10)
+    if after > 0 and len(rewards) >= FEW and fmean(rewards[-k:]) > max(0.0, fmean(rewards[:k])):
+        return passed(f"{said}, while the reward rose", value=times, limit=[0.2, 5])
     if not 0.2 <= times <= 5:
         return fail(said, advice, value=times, limit=[0.2, 5])
     if not 0.5 <= times <= 3:
@@ -188,7 +192,8 @@ def surprise_kept(nlls: Sequence[float]) -> Verdict:
     "outcome.problems_used",
     when="after",
     question="Do the problems that are asked reach the trainer?",
-    limit="fail where more than half were filtered, stale or failed (counts of the last step), warn above a fifth",
+    limit="fail where more than half were filtered, stale or failed (counts of the last step), warn above a fifth; "
+    "what was filtered for equal rewards cost time alone",
 )
 def problems_used(fates: Mapping[str, float]) -> Verdict:
     """Groups by what became of them: used, filtered, stale, failed."""

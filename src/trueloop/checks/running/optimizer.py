@@ -65,7 +65,7 @@ def gradient_spike(seen: Seen) -> Verdict:
     "optimizer.gradient_trend",
     when="during",
     question="Does the gradient stay at the size that it began with?",
-    limit="the median of eight steps within 8 times that of the first eight, in either direction; 30 times is a fail",
+    limit="the median of eight steps below 8 times that of the first eight; 30 times is a fail; a thousandth is a warn",
 )
 def gradient_trend(seen: Seen) -> Verdict:
     """A rise that is too slow for a spike: it moves the running median along."""
@@ -82,6 +82,8 @@ def gradient_trend(seen: Seen) -> Verdict:
         return fail(shown, advice, value=times, limit=30.0)
     if times > 8:
         return warn(shown, advice, value=times, limit=8.0)
+    if times < 1e-3:
+        return warn(f"{shown}: it vanishes", "look at advantages, masks and the loss's scale", value=times, limit=1e-3)
     return passed(shown, value=times, limit=8.0)
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from itertools import pairwise
 
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
 from trueloop.checks.limits import share_is_high
 from trueloop.checks.running.seen import FIRST, Row, Seen, number, streak
 
-CHANCE = 1e-4
-"""How unlikely, by the flat groups before it, a run of flat groups must be for a fail."""
+CHANCE = 1e-6
+"""How unlikely, by the flat groups before it, a run of flat groups must be for a fail: runs have thousands of steps."""
+
+RECENT = 16
+"""Steps from which it is told how often groups are flat: a share that rises leaves a longer past behind."""
 
 Z = 4.0
 """Standard errors: some fifty comparisons a step are looked at, thousands in a run."""
@@ -38,8 +42,9 @@ def credit(seen: Seen) -> Verdict:
     "rewards.signal",
     when="during",
     question="Do some groups have rewards that differ?",
-    limit=f"three steps or more without any, where the flat groups before give that a chance below {CHANCE:g}, or five "
-    "steps and forty groups from the start; a warn where the task was solved step by step",
+    limit=f"three steps or more without any, where the flat groups of {RECENT} steps before give that a chance below "
+    f"{CHANCE:g}, or five steps and forty groups from the start; a warn where the task was solved step by step, or "
+    "most groups were flat before and the reward is what it was",
 )
 def signal(seen: Seen) -> Verdict:
     """Groups in which all rewards agree teach nothing: all wrong, all right, or a verdict that went dead."""
@@ -56,15 +61,30 @@ def signal(seen: Seen) -> Verdict:
         return passed(f"rewards agree in {flat:.0%} of the step's groups", value=value)
     shown = f"in {n} steps, {groups} groups, all rewards of a group agree; the mean reward is {mean:.3g}"
     advice = "read the rollouts and their verdicts (why); look at the verifier, leniency, the problems' difficulty"
-    known = sum(_groups(row) for row in before)
-    flat = sum(_groups(row) * (number(row["groups/flat"]) or 0.0) for row in before)
-    rare = known >= 16 and groups * math.log((flat + 1) / (known + 2)) < math.log(CHANCE)
-    solved = _solved(seen, before)
-    if (rare and not solved) or (not before and n >= 5 and groups >= 40 and not solved):
+    rare, solved = _rare(before, groups), _solved(seen, before)
+    if (rare and not solved and not _steady(before, mean)) or (not before and n >= 5 and groups >= 40 and not solved):
         return fail(shown, advice, value=value)
     if rare or groups >= 24:
         return warn(shown, "the problems are solved: stop here, or ask harder ones" if solved else advice, value=value)
     return unknown(f"{shown}: too few to tell", value=value)
+
+
+def _rare(before: Sequence[Row], groups: int) -> bool:
+    """Whether so many flat groups in a row are next to impossible, by the share of them in the steps just before."""
+    recent = before[-RECENT:]
+    known = sum(_groups(row) for row in recent)
+    flat = sum(_groups(row) * (number(row.get("groups/flat")) or 0.0) for row in recent)
+    return known >= 16 and groups * math.log((flat + 1) / (known + 2)) < math.log(CHANCE)
+
+
+def _steady(before: Sequence[Row], mean: float) -> bool:
+    """Whether the reward is what it was just before, and most groups were flat then: little is left to learn."""
+    recent = before[-RECENT:]
+    means = [x for row in recent if (x := _of(row, "reward/all")) is not None]
+    flat = [x for row in recent if (x := _of(row, "groups/flat")) is not None]
+    if len(means) < 4 or statistics.fmean(flat) < 0.5:
+        return False
+    return abs(statistics.fmean(means) - mean) < max(0.1, 2 * _step_to_step(means))
 
 
 def _groups(row: Row) -> float:
@@ -108,7 +128,8 @@ def _guard_rose(seen: Seen) -> bool:
     "rewards.constant",
     when="during",
     question="Do rewards differ from one rollout to the next?",
-    limit="not the same reward for every rollout of three steps, where it was another before",
+    limit=f"not the same reward for every rollout of three steps, where it was another before: a fail where the flat "
+    f"groups before give that a chance below {CHANCE:g}",
 )
 def constant(seen: Seen) -> Verdict:
     """One value for all, whatever it is: a verdict that no longer reads the answer."""
@@ -122,7 +143,9 @@ def constant(seen: Seen) -> Verdict:
         return unknown(f"every rollout has {means[0]:g}, as nearly all had, or rose to it", value={"solved": True})
     shown = f"every rollout of three steps has the reward {means[0]:g}"
     advice = "grade the rollouts again (trueloop grade) and look at the verifier"
-    if before and abs(statistics.fmean(before[-3:]) - means[0]) > 0.1:
+    past, groups = list(seen.rows)[:-3], int(sum(_groups(row) for row in list(seen.rows)[-3:]))
+    moved = before and abs(statistics.fmean(before[-3:]) - means[0]) > 0.1
+    if moved and (_rare(past, groups) or all(number(row.get("groups/flat")) is None for row in past)):
         return fail(f"{shown}, the mean before was {statistics.fmean(before[-3:]):.3g}", advice, value=means[0])
     return warn(shown, advice, value=means[0])
 
@@ -131,8 +154,9 @@ def constant(seen: Seen) -> Verdict:
     "rewards.collapse",
     when="during",
     question="Is the reward near the best that the run has had?",
-    limit=f"the mean of four steps not {Z:g} standard errors below half of the best eight before; a fifth is a "
-    "fail where rewards train",
+    limit=f"the mean of four steps not {Z:g} standard errors below half of the best eight before, a fifth is a fail "
+    "where rewards train and no curriculum orders them; errors from one step to the next, more of them the more "
+    "windows the best was chosen from",
 )
 def collapse(seen: Seen) -> Verdict:
     """What was learned and is lost again; a curriculum that gets harder shows here too."""
@@ -140,21 +164,29 @@ def collapse(seen: Seen) -> Verdict:
     if len(means) < FIRST + 4:
         return unknown(f"fewer than {FIRST + 4} steps with rewards")
     values = [m for m, _, _ in means]
-    now = statistics.fmean(values[-4:])
-    best = max(sum(values[k : k + FIRST]) for k in range(len(means) - FIRST - 3)) / FIRST
+    lowest = min(0.0, *values)
+    now, windows = statistics.fmean(values[-4:]) - lowest, len(values) - FIRST - 3
+    best = max(sum(values[k : k + FIRST]) for k in range(windows)) / FIRST - lowest
     spread = statistics.fmean(s for _, s, _ in means)
-    error = spread * math.sqrt(1 / max(sum(n for _, _, n in means[-4:]), 1) + 1 / (FIRST * max(means[0][2], 1)))
-    shown = f"the reward is {now:.3g} over four steps, its best eight were {best:.3g}"
+    apart = spread * math.sqrt(1 / max(sum(n for _, _, n in means[-4:]), 1) + 1 / (FIRST * max(means[0][2], 1)))
+    error = max(apart, _step_to_step(values[:-4]) * math.sqrt(1 / 4 + 1 / FIRST))
+    shown = f"the reward is {now + lowest:.3g} over four steps, its best eight were {best + lowest:.3g}"
     advice = (
         "stop at the best checkpoint; lower optim.lr or add kl; look at entropy, length and gradient before the fall"
     )
-    if best <= 0 or best - now < Z * error:
+    if best <= 0 or best - now < (Z + math.sqrt(2 * math.log(windows))) * error:
         return passed(shown, value=now, limit=best / 2)
-    if now < best / 5 and seen.setup.rewarded:
+    if now < best / 5 and seen.setup.rewarded and not seen.setup.ordered:
         return fail(shown, advice, value=now, limit=best / 5)
     if now < best / 2:
         return warn(shown, advice, value=now, limit=best / 2)
     return passed(shown, value=now, limit=best / 2)
+
+
+def _step_to_step(values: Sequence[float]) -> float:
+    """The standard deviation of a step's mean, from the differences of neighbours: problems differ, and what has been
+    learned between two steps is little."""
+    return math.sqrt(statistics.fmean((b - a) ** 2 for a, b in pairwise(values)) / 2) if len(values) > 1 else 0.0
 
 
 def _of(row: Row, key: str) -> float | None:

@@ -6,7 +6,7 @@ import statistics
 
 from trueloop.checks.base import Verdict, check, fail, passed, unknown, warn
 from trueloop.checks.limits import share_is_low
-from trueloop.checks.running.seen import FIRST, Row, Seen, number
+from trueloop.checks.running.seen import FIRST, Seen, number
 
 SHORT = 5.0
 CUT = 0.95
@@ -60,8 +60,8 @@ def cut(seen: Seen) -> Verdict:
     "rollouts.distinct",
     when="during",
     question="Does the policy still write different things?",
-    limit="a fail where one text is nine in ten of two steps, or every group has one text in four; a warn below a "
-    "quarter of the start, or below half of what it was two steps ago",
+    limit="a fail where one text is nine in ten of two steps, or every group has one text in four and no reward "
+    "is held; a warn below a quarter of the start, or below half of what it was two steps ago",
 )
 def distinct(seen: Seen) -> Verdict:
     """Distinct texts over completions, and the share of the commonest text."""
@@ -75,21 +75,16 @@ def distinct(seen: Seen) -> Verdict:
         return fail(
             f"one text is {commonest[-1]:.0%} of the step's completions", advice, value=commonest[-1], limit=0.9
         )
-    rows = list(seen.rows)[-4:]
-    if len(rows) == 4 and seen.setup.samples > 1 and all(_one_text_each(row, seen.setup.samples) for row in rows):
-        return fail(f"{shown}: every group repeats one text", advice, value=last[-1])
+    repeated = seen.last("rollouts/one_text", 4)
+    if repeated is not None and min(repeated) == 1.0:
+        words = f"{shown}: every group repeats one text"
+        return (warn if seen.reward_held() else fail)(words, advice, value=last[-1])
     before = seen.before("length/distinct")[:-1][-FIRST:]
     if len(before) == FIRST and max(last) < (usual := statistics.median(before)) / 2:
         return warn(f"{shown}, {usual:.0%} two steps ago", advice, value=last[-1], limit=usual / 2)
     if began is not None and max(last) < began / 4:
         return warn(f"{shown}, {began:.0%} at the start", advice, value=last[-1], limit=began / 4)
     return passed(shown, value=last[-1])
-
-
-def _one_text_each(row: Row, samples: int) -> bool:
-    """Whether there are no more distinct texts than problems, with several samples of each."""
-    share = number(row.get("length/distinct"))
-    return share is not None and share * samples <= 1
 
 
 @check(

@@ -28,6 +28,7 @@ class Setup:
     exact          trainer and sampler compute in float32
     fresh          every rollout is drawn by the weights that it trains, so that ratios are 1
     rewarded       rewards are what trains: where all of a group agree, it teaches nothing but penalties
+    ordered        problems come in the order of a curriculum, so that rewards may fall
     samples        the most completions of a problem; 0 where nothing is sampled
     max_staleness  optimizer steps that a rollout may be older than the weights it trains
     capacity       groups that may be open at once
@@ -41,6 +42,7 @@ class Setup:
     exact: bool = True
     fresh: bool = False
     rewarded: bool = False
+    ordered: bool = False
     samples: int = 0
     max_staleness: int = 0
     capacity: int = 0

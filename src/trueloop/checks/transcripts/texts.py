@@ -210,19 +210,21 @@ def completions_differ(turns: Sequence[Turn]) -> Verdict:
     "transcripts.not_one_text",
     when="after",
     question="Do different problems get different completions?",
-    limit="fail where one text answers more than half of the prompts of the last steps (99 % interval)",
+    limit="fail where one text answers more than half of the prompts of the last steps (99 % interval), by the text "
+    "that each gets most often",
 )
 def not_one_text(turns: Sequence[Turn]) -> Verdict:
-    """The most frequent completion, counted once per prompt."""
+    """The most frequent of the prompts' own most frequent completions."""
     _, late = early_and_late(turns)
-    pairs = {(t.prompt, t.completion) for t in late or turns}
-    prompts = {p for p, _ in pairs}
-    if len(prompts) < 8:
-        return unknown(f"{len(prompts)} distinct prompts: too few to tell")
-    text, n = Counter(c for _, c in pairs).most_common(1)[0]
+    by_prompt: dict[str, Counter[str]] = {}
+    for t in late or turns:
+        by_prompt.setdefault(t.prompt, Counter())[t.completion] += 1
+    if len(by_prompt) < 8:
+        return unknown(f"{len(by_prompt)} distinct prompts: too few to tell")
+    text, n = Counter(texts.most_common(1)[0][0] for texts in by_prompt.values()).most_common(1)[0]
     return share_is_low(
         n,
-        len(prompts),
+        len(by_prompt),
         what=f"prompts answered by {excerpt(text)}",
         advice="the policy has collapsed onto one text: lower optim.lr, and look at what is rewarded",
         fail_above=0.5,
