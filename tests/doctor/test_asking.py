@@ -1,3 +1,6 @@
+import random
+from dataclasses import replace
+
 import pytest
 
 from doctor_toys import healthy_run, share
@@ -47,3 +50,39 @@ def test_an_interval_gives_an_error_where_there_is_none():
     flat = Estimate(mean=0.0, se=0.0, low=0.0, high=0.0196, n=200, clusters=200)
     assert with_error(flat).se == pytest.approx(0.005)
     assert with_error(share(0.5)).se == share(0.5).se
+
+
+def test_groups_without_signal_cost_time_and_no_problems(record):
+    filtered = [{**row, "fates/filtered": 12.0 * row["step"], "filtered/zero_variance": 12.0} for row in record.metrics]
+    dropped = {r.id: r.status for r in ask(replace(record, metrics=filtered))}
+    assert dropped["outcome.problems_used"] == "pass"
+    lost = [{**row, "fates/filtered": 12.0 * row["step"]} for row in record.metrics]
+    assert {r.id: r.status for r in ask(replace(record, metrics=lost))}["outcome.problems_used"] == "fail"
+
+
+def test_a_policy_that_learned_to_stop_is_healthy(record):
+    shorter = [
+        {**row, "length/mean": 400.0 - 18 * row["step"], "reward/all": 0.03 * row["step"]} for row in record.metrics
+    ]
+    assert {r.id: r.status for r in ask(replace(record, metrics=shorter))}["outcome.length_kept"] == "pass"
+    idle = [{**row, "reward/all": 0.5} for row in shorter]
+    assert {r.id: r.status for r in ask(replace(record, metrics=idle))}["outcome.length_kept"] == "fail"
+
+
+def test_letters_as_answers_are_healthy(tmp_path):
+    draw = random.Random(0)
+    rows = [
+        Turn(
+            prompt=f"question {i}",
+            completion=said,
+            reward=float(said == "abcd"[i % 4].upper()),
+            group=str(i),
+            step=i // 32,
+            target="ABCD"[i % 4],
+        )
+        for i in range(256)
+        for said in draw.choices("ABCD", k=8)
+    ]
+    found = {r.id: r.status for r in ask(Record(path=tmp_path, kind="rows", turns=rows))}
+    assert found["transcripts.sometimes_right"] == "unknown"
+    assert "fail" not in found.values()
