@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trueloop.checks.outcome import ending
 from trueloop.config import difference
-from trueloop.records import CheckResult, Json, RunInfo
+from trueloop.records import CheckResult, RunInfo
+from trueloop.store.info import without_none
 from trueloop.store.run import Run
 
 
@@ -26,7 +27,7 @@ def beside(run: Path, others: Sequence[Path], varies: Sequence[str]) -> list[Che
 
 def _differing(a: RunInfo, b: RunInfo) -> Iterator[str]:
     """Keys of the configuration; beside them `recipe`, `commit`, `data.NAME` and `packages.NAME`."""
-    yield from difference(_plain(a.config), _plain(b.config))
+    yield from difference(without_none(a.config), without_none(b.config))
     if a.recipe != b.recipe:
         yield "recipe"
     if (a.commit, a.dirty) != (b.commit, b.dirty):
@@ -34,8 +35,3 @@ def _differing(a: RunInfo, b: RunInfo) -> Iterator[str]:
     for kind in ("data", "packages"):
         one, other = getattr(a, kind), getattr(b, kind)
         yield from (f"{kind}.{name}" for name in {*one, *other} if one.get(name) != other.get(name))
-
-
-def _plain(tree: Mapping[str, Json]) -> dict[str, Json]:
-    """Without what is not set: of a key that only one run knows, None and absence are the same."""
-    return {k: _plain(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}

@@ -92,7 +92,7 @@ def plant(fault: Fault, bed: Bed, healthy: Mapping[str, str], *, briefly: bool =
     briefly  what is asked before a run ends with the first fail of the fault's mechanism: the others are not known
     """
     start = time.perf_counter()
-    results, error, done = _results(fault, bed, _stop_at(fault.caught_by) if briefly else _go_on)
+    results, error, done = _results(fault, bed, _stop_at(fault.caught_by if briefly else ()))
     seconds = time.perf_counter() - start
     loud = [(step, r) for step, r in results if r.status in ("fail", "warn") and healthy.get(r.id) != r.status]
     mine = [(step, r) for step, r in loud if r.id in fault.caught_by]
@@ -113,7 +113,7 @@ def plant(fault: Fault, bed: Bed, healthy: Mapping[str, str], *, briefly: bool =
 def healthy(bed: Bed, steps: int = 0) -> dict[str, CheckResult]:
     """What each check says of the bed without a fault; the gravest answer of each id."""
     none = Fault(id="none", mechanism="none", what="", steps=steps, when="during" if steps else "before")
-    results, error, _ = _results(none, bed)
+    results, error, _ = _results(none, bed, _stop_at(()))
     if error is not None:
         raise CheckFailed(f"the bed {bed.name!r} is not healthy: {error}")
     found: dict[str, CheckResult] = {}
@@ -137,12 +137,8 @@ def _stop_at(caught_by: Sequence[str]) -> Callable[[CheckResult], None]:
     return stop
 
 
-def _go_on(result: CheckResult) -> None:
-    """Whatever it says."""
-
-
 def _results(
-    fault: Fault, bed: Bed, show: Callable[[CheckResult], None] = _go_on
+    fault: Fault, bed: Bed, show: Callable[[CheckResult], None]
 ) -> tuple[list[tuple[int, CheckResult]], str | None, int]:
     """(step, result) of every check; the message of the error that ended it, if one did; steps that were done."""
     gate = Gate(only=fault.when == "before", show=show)

@@ -72,9 +72,8 @@ async def rehearse(
     try:
         with rehearsing.gate.trying():
             rehearsal = await _rehearsal(asking, engine, online, rehearsing.learned, pool)
-            rehearsal = replace(rehearsal, place=place)
-            if beside is not None:
-                rehearsal = replace(rehearsal, beside=await _first_streams(beside))
+            streams = await _first_streams(beside) if beside is not None else ()
+            rehearsal = replace(rehearsal, place=place, beside=streams)
             errors, leniency = asking.config.max_verifier_errors, asking.config.leniency.value(0)
             rehearsing.gate.take(await completion_checks(rehearsal, most_errors=errors, leniency=leniency))
             async for result in _measured(rehearsal):

@@ -53,7 +53,7 @@ def with_config(info: RunInfo, config: Mapping[str, Json]) -> RunInfo:
 def write_info(directory: Path, info: RunInfo) -> None:
     """`run.json` last: with it the directory is a run."""
     with atomic_file(directory / "config.toml", what="the configuration") as partial:
-        partial.write_text(tomli_w.dumps({"recipe": info.recipe, **_without_none(info.config)}), encoding="utf-8")
+        partial.write_text(tomli_w.dumps({"recipe": info.recipe, **without_none(info.config)}), encoding="utf-8")
     with atomic_file(directory / "run.json", what="the run's description") as partial:
         text = json.dumps({"format": FORMAT, **asdict(info)}, indent=1, ensure_ascii=False)
         partial.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
@@ -75,7 +75,7 @@ def accepted_changes(
     path: Path, info: RunInfo, config: Mapping[str, Json], data: Mapping[str, str], may_change: Collection[str]
 ) -> dict[str, tuple[Json, Json]]:
     """Dotted key -> (stored, given) of what differs and may; `StoreError` naming every key that differs and may not."""
-    changed = config_difference(_without_none(info.config), _without_none(as_json(config)))
+    changed = config_difference(without_none(info.config), without_none(as_json(config)))
     accepted = {k: v for k, v in changed.items() if any(k == key or k.startswith(f"{key}.") for key in may_change)}
     refused = [f"config {key}: {_shown(*values)}" for key, values in changed.items() if key not in accepted]
     refused += [
@@ -123,8 +123,9 @@ def _identity(recipe: str, config: Mapping[str, Json], data: Mapping[str, str], 
     return fingerprint(recipe, as_json(config), dict(data), seed)
 
 
-def _without_none(tree: Mapping[str, Json]) -> dict[str, Json]:
-    return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
+def without_none(tree: Mapping[str, Json]) -> dict[str, Json]:
+    """Without what is not set: of a key that only one run knows, None and absence are the same."""
+    return {k: without_none(v) if isinstance(v, Mapping) else v for k, v in tree.items() if v is not None}
 
 
 def _shown(stored: Json, given: Json) -> str:

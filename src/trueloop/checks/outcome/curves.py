@@ -146,7 +146,7 @@ def sampler_follows(versions: Sequence[tuple[int, int]], allowed: int) -> Verdic
     when="after",
     question="Do completions keep a length that can hold an answer?",
     limit="last tenth of the steps against the first: fail below a fifth or above 5 times, warn below half or above 3; "
-    "where the reward is no lower, a policy has learned to stop or to think: a pass",
+    "where the reward rose, a policy has learned to stop or to think: a pass",
 )
 def length_kept(lengths: Sequence[float], rewards: Sequence[float] = ()) -> Verdict:
     """Mean completion length in tokens, and the mean reward, step by step."""

@@ -138,12 +138,12 @@ def constant(seen: Seen) -> Verdict:
         return unknown("no three steps with rewards yet")
     if any(spread) or len(set(means)) > 1:
         return passed("rewards differ")
-    before = seen.before("reward/all")[:-2]
-    if _solved(seen, list(seen.rows)[:-3]):
+    rows, before = list(seen.rows), seen.before("reward/all")[:-2]
+    if _solved(seen, rows[:-3]):
         return unknown(f"every rollout has {means[0]:g}, as nearly all had, or rose to it", value={"solved": True})
     shown = f"every rollout of three steps has the reward {means[0]:g}"
     advice = "grade the rollouts again (trueloop grade) and look at the verifier"
-    past, groups = list(seen.rows)[:-3], int(sum(_groups(row) for row in list(seen.rows)[-3:]))
+    past, groups = rows[:-3], int(sum(_groups(row) for row in rows[-3:]))
     moved = before and abs(statistics.fmean(before[-3:]) - means[0]) > 0.1
     if moved and (_rare(past, groups) or all(number(row.get("groups/flat")) is None for row in past)):
         return fail(f"{shown}, the mean before was {statistics.fmean(before[-3:]):.3g}", advice, value=means[0])

@@ -60,8 +60,8 @@ def cut(seen: Seen) -> Verdict:
     "rollouts.distinct",
     when="during",
     question="Does the policy still write different things?",
-    limit="a fail where one text is nine in ten of two steps, or every group has one text in four and no reward "
-    "is held; a warn below a quarter of the start, or below half of what it was two steps ago",
+    limit="a fail where one text is nine in ten of two steps, or every group has one text in four and the "
+    "reward is not held; a warn below a quarter of the start, or below half of what it was two steps ago",
 )
 def distinct(seen: Seen) -> Verdict:
     """Distinct texts over completions, and the share of the commonest text."""

@@ -169,12 +169,12 @@ def right_is_rewarded(turns: Sequence[Turn]) -> Verdict:
 def sometimes_right(turns: Sequence[Turn]) -> Verdict:
     """Rows whose stated answer equals the target, of all steps."""
     known = [t for t in turns if target_of(t) is not None]
-    numeric = [t for t in known if NUMBER.fullmatch(target_of(t) or "") or format_of(t.completion) is not None]
-    if known and not numeric:
+    readable = [t for t in known if NUMBER.fullmatch(target_of(t) or "") or format_of(t.completion) is not None]
+    if known and not readable:
         return unknown(f"{len(known)} answers are neither marked nor numbers: they cannot be read from the text")
     return share_is_high(
-        sum(stated(t.completion) == target_of(t) for t in numeric),
-        len(numeric),
+        sum(stated(t.completion) == target_of(t) for t in readable),
+        len(readable),
         what="answers equal to their target",
         advice="begin with easier problems or a warm start; look at the prompt and at what ends a completion",
         fail_below=0.05,
